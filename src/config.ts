@@ -1,0 +1,161 @@
+import { isLoopbackAddress, type Openness } from './access/door.ts'
+
+/** The only reader of the environment: one table gives each setting's parser, default and documentation. */
+interface Setting<V> {
+  readonly name: string
+  readonly doc: string
+  /** As it would be written in the environment. */
+  readonly fallback: string
+  /** @throws Error saying what would be right */
+  readonly parse: (text: string) => V
+}
+
+export const settings = {
+  port: setting('PORT', '3000', 'TCP port to listen on; 0 takes a free one', port),
+  host: setting('HOST', '127.0.0.1', 'Address to listen on', nonEmpty),
+  folder: setting(
+    'ROSTER_DATA',
+    './data',
+    'Folder that the database and everything else is kept in',
+    nonEmpty,
+  ),
+  openContracts: setting(
+    'ROSTER_OPEN_CONTRACTS',
+    'never',
+    'Who may use the contracts that know no credentials (adoption, records): `never` nobody, `loopback` this machine, `always` whoever reaches the port',
+    oneOf<Openness>('never', 'loopback', 'always'),
+  ),
+  corsOrigins: setting(
+    'ROSTER_CORS_ORIGINS',
+    '',
+    'Origins whose pages may call from a browser, separated by commas; loopback ones may anyway while the door is open to loopback',
+    origins,
+  ),
+  recordsUpsert: setting(
+    'ROSTER_RECORDS_UPSERT',
+    'on',
+    'Whether PUT of the records contract makes a user where nobody ever was (201), `on` or `off` (404)',
+    onOff,
+  ),
+  roles: setting(
+    'ROSTER_ROLES',
+    '',
+    'Values that `role` may take besides user and admin, separated by commas',
+    roles,
+  ),
+  maxBody: setting('ROSTER_MAX_BODY', '1048576', 'Largest body of a request, in bytes', bytes),
+  logLevel: setting(
+    'LOG_LEVEL',
+    'info',
+    'How much is logged: fatal, error, warn, info, debug, trace or silent',
+    oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),
+  ),
+} as const
+
+type Settings = typeof settings
+
+export type Config = { readonly [S in keyof Settings]: ReturnType<Settings[S]['parse']> }
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * Reads the settings.
+ * @param demo whether sample people are wanted and the open contracts open to this machine
+ * @throws Error naming every setting that is wrong, unknown or unsafe
+ */
+export function readConfig(environment: Environment = process.env, demo = false): Config {
+  const wrong: string[] = []
+  const values: Record<string, unknown> = {}
+  for (const [key, { name, fallback, parse }] of Object.entries<Setting<unknown>>(settings)) {
+    const text = environment[name] ?? (demo && key === 'openContracts' ? 'loopback' : fallback)
+    try {
+      values[key] = parse(text)
+    } catch (error) {
+      wrong.push(`${name} ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+  const known = new Set<string>(Object.values(settings).map(({ name }) => name))
+  for (const name of Object.keys(environment)) {
+    if (name.startsWith('ROSTER_') && !known.has(name)) wrong.push(`${name} is not a setting of Roster`)
+  }
+  if (environment.DATABASE_URL !== undefined) {
+    wrong.push('DATABASE_URL is set, and this version of Roster keeps its data in SQLite only')
+  }
+  const config = Object.freeze(values) as Config
+  if (wrong.length === 0) wrong.push(...unsafe(config, demo))
+  if (wrong.length > 0) throw new Error(wrong.join('\n'))
+  return config
+}
+
+function unsafe({ openContracts, host }: Config, demo: boolean): string[] {
+  if (demo && openContracts === 'always') {
+    return ['ROSTER_OPEN_CONTRACTS must not be always together with --demo, which is for this machine only']
+  }
+  if ((demo || openContracts === 'loopback') && !isLoopbackAddress(host)) {
+    return [
+      `HOST must be 127.0.0.1, ::1 or localhost while the contracts are open to this machine, and is ${host}`,
+    ]
+  }
+  return []
+}
+
+function setting<V>(name: string, fallback: string, doc: string, parse: (text: string) => V): Setting<V> {
+  return { name, fallback, doc, parse }
+}
+
+function nonEmpty(text: string): string {
+  if (text.trim() === '') throw new Error('must not be empty')
+  return text
+}
+
+function port(text: string): number {
+  const value = Number(text)
+  if (!/^\d{1,5}$/.test(text) || value > 65_535) throw new Error('must be a number from 0 to 65535')
+  return value
+}
+
+function bytes(text: string): number {
+  const value = Number(text)
+  if (!/^\d{1,9}$/.test(text) || value < 1024)
+    throw new Error('must be a number of bytes from 1024 to 999999999')
+  return value
+}
+
+function onOff(text: string): boolean {
+  return oneOf('on', 'off')(text) === 'on'
+}
+
+function oneOf<T extends string>(...values: readonly T[]): (text: string) => T {
+  return (text) => {
+    const value = values.find((candidate) => candidate === text)
+    if (value === undefined)
+      throw new Error(`must be one of ${values.join(', ')}, and is ${JSON.stringify(text)}`)
+    return value
+  }
+}
+
+function list(text: string): string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+}
+
+function origins(text: string): readonly string[] {
+  const items = list(text)
+  for (const item of items) {
+    if (URL.parse(item)?.origin !== item) {
+      throw new Error(`must list origins like https://app.example.com, and has ${JSON.stringify(item)}`)
+    }
+  }
+  return items
+}
+
+function roles(text: string): readonly string[] {
+  const items = list(text)
+  for (const item of items) {
+    if (!/^[a-z0-9_-]{1,64}$/.test(item))
+      throw new Error(`must list names of a-z, 0-9, _ and -, and has ${JSON.stringify(item)}`)
+  }
+  return [...new Set(['user', 'admin', ...items])]
+}

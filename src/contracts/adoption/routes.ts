@@ -1,0 +1,154 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { userNotFound } from '../../directory/decide.ts'
+import type { Directory, Result } from '../../directory/directory.ts'
+import { DirectoryError } from '../../directory/errors.ts'
+import type { FieldName } from '../../directory/fields.ts'
+import type { Filter } from '../../directory/store.ts'
+import { parseId } from '../../directory/user.ts'
+import { type Contract, context, isUnder } from '../contract.ts'
+import { sendList } from '../list.ts'
+import { decodePreconditions, decodeWrite, entityTag, isNotModified } from '../request.ts'
+import { bodySchema, idSchema, userSchema } from '../schema.ts'
+import { errorSchema, notFoundSchema, refuse } from './errors.ts'
+import { encodeUser, properties, required } from './wire.ts'
+
+/** The pet-adoption service: `/users` at the root and under `/adoption`. */
+export const adoption: Contract = {
+  name: 'adoption',
+  owns: (_method, path) => isUnder(path, '/users', '/adoption'),
+  refuse,
+  routes(app, directory) {
+    for (const prefix of ['', '/adoption']) routesAt(app, `${prefix}/users`, directory)
+  },
+}
+
+interface ById {
+  Params: { id: string }
+}
+
+function routesAt(app: FastifyInstance, path: string, directory: Directory): void {
+  const routes = {
+    list: async (request: FastifyRequest, reply: FastifyReply) =>
+      sendList(reply, directory.stream(context(request), decodeFilters(request.query)), encodeUser),
+
+    get: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
+      const user = await directory.get(context(request), knownId(request))
+      reply.header('etag', entityTag(user))
+      return isNotModified(request, user) ? reply.code(304).send() : encodeUser(user)
+    },
+
+    enroll: async (request: FastifyRequest, reply: FastifyReply) => {
+      const result = await directory.create(context(request), {
+        ...decodeWrite(request, properties),
+        required,
+      })
+      reply.code(201).header('location', `${path}/${result.user.id}`)
+      return sendUser(reply, result)
+    },
+
+    update: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
+      const id = knownId(request)
+      return sendUser(
+        reply,
+        await directory.update(context(request), { ...decodeWrite(request, properties, id), id }),
+      )
+    },
+
+    erase: async (request: FastifyRequest<ById>) => {
+      await directory.erase(context(request), { ...decodePreconditions(request), id: knownId(request) })
+      return {}
+    },
+  }
+
+  for (const [slash, hide] of [
+    ['', false],
+    ['/', true],
+  ] as const) {
+    const all = `${path}${slash}`
+    const one = `${path}/:id${slash}`
+    app.get(all, { schema: { ...docs.list, hide } }, routes.list)
+    app.post(all, { schema: { ...docs.enroll, hide } }, routes.enroll)
+    app.get(one, { schema: { ...docs.get, hide } }, routes.get)
+    app.patch(one, { schema: { ...docs.update, hide } }, routes.update)
+    app.put(one, { schema: { ...docs.put, hide } }, routes.update)
+    app.delete(one, { schema: { ...docs.erase, hide } }, routes.erase)
+  }
+}
+
+function sendUser(reply: FastifyReply, { user }: Result) {
+  reply.header('etag', entityTag(user))
+  return encodeUser(user)
+}
+
+/** An id that can not be one names nobody: 404, as for one that does not exist. */
+function knownId(request: FastifyRequest<ById>): number {
+  const id = parseId(request.params.id)
+  if (id === undefined) throw new DirectoryError(userNotFound)
+  return id
+}
+
+/** Exact matches; a repeated parameter lists alternatives, and unknown ones are ignored. */
+function decodeFilters(query: unknown): Filter[] {
+  const filters: Filter[] = []
+  for (const [name, value] of Object.entries(query as Record<string, string | string[]>)) {
+    const values = Array.isArray(value) ? value : [value]
+    if (name === 'id') filters.push({ name, values })
+    else if (Object.hasOwn(properties, name)) filters.push({ name: name as FieldName, values })
+  }
+  return filters
+}
+
+const user = userSchema(properties)
+const params = { type: 'object', properties: { id: idSchema }, required: ['id'] }
+const tags = ['adoption']
+const notFound = { 404: notFoundSchema }
+const refused = { '4xx': errorSchema, 503: errorSchema }
+const ifMatch = {
+  type: 'object',
+  properties: { 'If-Match': { type: 'string', description: 'Only if the user is still at this ETag' } },
+}
+const filters = Object.fromEntries(
+  Object.keys(properties).map((name) => [
+    name,
+    { type: 'string', description: 'Only users with exactly this value' },
+  ]),
+)
+
+const docs = {
+  list: {
+    summary: 'List users',
+    tags,
+    querystring: { type: 'object', properties: { ...filters, id: { type: 'string' } } },
+    response: { 200: { type: 'array', items: user }, ...refused },
+  },
+  get: { summary: 'Get a user', tags, params, response: { 200: user, ...notFound, ...refused } },
+  enroll: {
+    summary: 'Enroll a user',
+    tags,
+    body: bodySchema(properties, { required: true }),
+    response: { 201: user, ...refused },
+  },
+  update: {
+    summary: 'Update user properties',
+    tags,
+    params,
+    headers: ifMatch,
+    body: bodySchema(properties),
+    response: { 200: user, ...notFound, ...refused },
+  },
+  put: {
+    summary: 'Update user properties, for clients that edit with PUT; what is left out is kept',
+    tags,
+    params,
+    headers: ifMatch,
+    body: bodySchema(properties),
+    response: { 200: user, ...notFound, ...refused },
+  },
+  erase: {
+    summary: 'Delete a user',
+    tags,
+    params,
+    headers: ifMatch,
+    response: { 200: { type: 'object', additionalProperties: false }, ...notFound, ...refused },
+  },
+}

@@ -1,0 +1,40 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Actor } from '../directory/actor.ts'
+import type { Context, Directory } from '../directory/directory.ts'
+import type { Code, Problem } from '../directory/errors.ts'
+
+/** What every wire API is to the service: one of these, and a line in app.ts. */
+export interface Contract {
+  readonly name: string
+  /** Whether errors at this address are to be told in this contract's shape. */
+  readonly owns: (method: string, path: string) => boolean
+  readonly routes: (app: FastifyInstance, directory: Directory) => void
+  readonly refuse: (refused: Refused, requestId: string) => Answer
+}
+
+export interface Refused {
+  readonly code: Code
+  readonly message: string
+  readonly problems: readonly Problem[]
+}
+
+export interface Answer {
+  readonly status: number
+  readonly body: unknown
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks: set by the one hook that stands before every contract's routes. */
+    actor: Actor
+  }
+}
+
+export function context(request: FastifyRequest): Context {
+  return { actor: request.actor, requestId: request.id }
+}
+
+/** Whether a path is one of the given places or lies under it. */
+export function isUnder(path: string, ...places: readonly string[]): boolean {
+  return places.some((place) => path === place || path.startsWith(`${place}/`))
+}

@@ -1,0 +1,178 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { userNotFound } from '../../directory/decide.ts'
+import type { Directory, Result } from '../../directory/directory.ts'
+import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
+import { parseId } from '../../directory/user.ts'
+import { type Contract, context, isUnder } from '../contract.ts'
+import { sendList } from '../list.ts'
+import { decodePreconditions, decodeWrite, entityTag, isNotModified } from '../request.ts'
+import { bodySchema, idSchema, userSchema } from '../schema.ts'
+import { errorSchema, refuse } from './errors.ts'
+import { encodeUser, maxLength, properties, required } from './wire.ts'
+
+export interface RecordsOptions {
+  /** Whether PUT makes a user under an id that never named anybody. */
+  readonly upsert: boolean
+}
+
+/** The records service: `PUT /users?id=` at the root, everything at `/records/users`. */
+export function records({ upsert }: RecordsOptions): Contract {
+  return {
+    name: 'records',
+    owns: (method, path) => isUnder(path, '/records') || (method === 'PUT' && /^\/users\/?$/.test(path)),
+    refuse,
+    routes(app, directory) {
+      for (const slash of ['', '/']) {
+        const hide = slash !== ''
+        const handlers = createHandlers(directory, upsert)
+        app.put(`/users${slash}`, { schema: { ...docs.replaceByQuery, hide } }, handlers.replaceByQuery)
+        routesAt(app, slash, handlers)
+      }
+    },
+  }
+}
+
+const path = '/records/users'
+
+interface ById {
+  Params: { id: string }
+}
+
+interface ByQuery {
+  Querystring: { id?: string | string[] }
+}
+
+function routesAt(app: FastifyInstance, slash: string, handlers: ReturnType<typeof createHandlers>): void {
+  const hide = slash !== ''
+  const all = `${path}${slash}`
+  const one = `${path}/:id${slash}`
+  app.get(all, { schema: { ...docs.list, hide } }, handlers.list)
+  app.post(all, { schema: { ...docs.create, hide } }, handlers.create)
+  app.put(all, { schema: { ...docs.replaceByQuery, hide } }, handlers.replaceByQuery)
+  app.get(one, { schema: { ...docs.get, hide } }, handlers.get)
+  app.put(one, { schema: { ...docs.replace, hide } }, handlers.replace)
+  app.patch(one, { schema: { ...docs.update, hide } }, handlers.update)
+  app.delete(one, { schema: { ...docs.erase, hide } }, handlers.erase)
+}
+
+function createHandlers(directory: Directory, upsert: boolean) {
+  async function replace(request: FastifyRequest, reply: FastifyReply, id: number) {
+    const asked = {
+      ...decodeWrite(request, properties, id),
+      id,
+      required,
+      maxLength,
+      upsert,
+      invalidFirst: true,
+    }
+    const result = await directory.replace(context(request), asked)
+    if (result.outcome === 'created') reply.code(201).header('location', `${path}/${id}`)
+    return sendUser(reply, result)
+  }
+
+  return {
+    replaceByQuery: async (request: FastifyRequest<ByQuery>, reply: FastifyReply) =>
+      replace(request, reply, idOfQuery(request)),
+
+    replace: async (request: FastifyRequest<ById>, reply: FastifyReply) =>
+      replace(request, reply, idOfPath(request)),
+
+    list: async (request: FastifyRequest, reply: FastifyReply) =>
+      sendList(reply, directory.stream(context(request), []), encodeUser),
+
+    get: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
+      const user = await directory.get(context(request), knownId(request))
+      reply.header('etag', entityTag(user))
+      return isNotModified(request, user) ? reply.code(304).send() : encodeUser(user)
+    },
+
+    create: async (request: FastifyRequest, reply: FastifyReply) => {
+      const asked = { ...decodeWrite(request, properties), required, maxLength }
+      const result = await directory.create(context(request), asked)
+      reply.code(201).header('location', `${path}/${result.user.id}`)
+      return sendUser(reply, result)
+    },
+
+    update: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
+      const id = idOfPath(request)
+      const asked = { ...decodeWrite(request, properties, id), id, maxLength, invalidFirst: true }
+      return sendUser(reply, await directory.update(context(request), asked))
+    },
+
+    erase: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
+      await directory.erase(context(request), { ...decodePreconditions(request), id: knownId(request) })
+      return reply.send()
+    },
+  }
+}
+
+function sendUser(reply: FastifyReply, { user }: Result) {
+  reply.header('etag', entityTag(user))
+  return encodeUser(user)
+}
+
+/** GET and DELETE document no 400: an id that can not be one names nobody. */
+function knownId(request: FastifyRequest<ById>): number {
+  const id = parseId(request.params.id)
+  if (id === undefined) throw new DirectoryError(userNotFound)
+  return id
+}
+
+function idOfPath(request: FastifyRequest<ById>): number {
+  return parseId(request.params.id) ?? badId('path', 'must be a whole number from 1 to 9007199254740991')
+}
+
+function idOfQuery(request: FastifyRequest<ByQuery>): number {
+  const { id } = request.query
+  if (id === undefined) return badId('query', 'is required')
+  if (Array.isArray(id)) return badId('query', 'must be given once')
+  return parseId(id) ?? badId('query', 'must be a whole number from 1 to 9007199254740991')
+}
+
+function badId(location: 'path' | 'query', message: string): never {
+  const problem: Problem = { property: 'id', location, message }
+  throw new DirectoryError(refusal('invalid', 'The request is not valid', [problem]))
+}
+
+const user = userSchema(properties)
+const wholeBody = bodySchema(properties, { required: true, maxLength })
+const params = { type: 'object', properties: { id: idSchema }, required: ['id'] }
+const querystring = { type: 'object', properties: { id: idSchema }, required: ['id'] }
+const tags = ['records']
+const refused = { '4xx': errorSchema, 503: errorSchema }
+const conditions = {
+  type: 'object',
+  properties: {
+    'If-Match': { type: 'string', description: 'Only if the user is still at this ETag; `*`: only replace' },
+    'If-None-Match': { type: 'string', description: '`*`: only create' },
+  },
+}
+const replacement = {
+  tags,
+  headers: conditions,
+  body: wholeBody,
+  response: { 200: user, 201: user, ...refused },
+}
+
+const docs = {
+  replaceByQuery: { summary: 'Replace a user, or make one', querystring, ...replacement },
+  replace: { summary: 'Replace a user, or make one', params, ...replacement },
+  list: { summary: 'List users', tags, response: { 200: { type: 'array', items: user }, ...refused } },
+  get: { summary: 'Get a user', tags, params, response: { 200: user, ...refused } },
+  create: { summary: 'Create a user', tags, body: wholeBody, response: { 201: user, ...refused } },
+  update: {
+    summary: 'Update some properties of a user',
+    tags,
+    params,
+    headers: conditions,
+    body: bodySchema(properties, { maxLength }),
+    response: { 200: user, ...refused },
+  },
+  erase: {
+    summary: 'Delete a user',
+    tags,
+    params,
+    headers: conditions,
+    response: { 200: { type: 'null', description: 'Deleted; the body is empty' }, ...refused },
+  },
+}

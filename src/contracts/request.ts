@@ -1,0 +1,129 @@
+import { isUtf8 } from 'node:buffer'
+import type { FastifyRequest } from 'fastify'
+import type { Preconditions } from '../directory/command.ts'
+import type { Problem } from '../directory/errors.ts'
+import type { FieldName } from '../directory/fields.ts'
+import type { Patch } from '../directory/patch.ts'
+import type { User } from '../directory/user.ts'
+
+/**
+ * What the contracts have in common in reading a request. Nothing here throws: what is wrong becomes
+ * a problem that goes along with the command, so that all of it is told at once and in the right order.
+ */
+export interface Decoded extends Preconditions {
+  readonly patch: Patch
+  readonly problems: readonly Problem[]
+}
+
+/** The properties of a contract's body, each with its field. */
+export type Properties = Readonly<Record<string, FieldName>>
+
+/** More are not told, to keep the answer to a hostile body short. */
+const maxProblems = 50
+
+/**
+ * Decodes a JSON body and the conditional headers.
+ * @param id the id of the user as shown; sending it back is no change
+ */
+export function decodeWrite(request: FastifyRequest, properties: Properties, id?: number): Decoded {
+  const { ifMatch, ifNoneMatch, problems: headerProblems } = decodePreconditions(request)
+  const body = readJsonObject(request)
+  const decoded =
+    'problem' in body ? { patch: {}, problems: [body.problem] } : toPatch(body.object, properties, id)
+  return {
+    patch: decoded.patch,
+    problems: [...headerProblems, ...decoded.problems],
+    ...(ifMatch !== undefined && { ifMatch }),
+    ...(ifNoneMatch !== undefined && { ifNoneMatch }),
+  }
+}
+
+function toPatch(
+  body: object,
+  properties: Properties,
+  id: number | undefined,
+): Pick<Decoded, 'patch' | 'problems'> {
+  const patch: { [F in FieldName]?: unknown } = {}
+  const problems: Problem[] = []
+  for (const [name, value] of Object.entries(body)) {
+    if (Object.hasOwn(properties, name)) patch[properties[name] as FieldName] = value
+    else if (name === 'id') {
+      if (value !== id)
+        problems.push({ property: 'id', message: 'is given by the service and can not be changed' })
+    } else if (problems.length < maxProblems) {
+      const known = Object.keys(properties).join(', ')
+      problems.push({ property: name.slice(0, 100), message: `is not known here; known are ${known}` })
+    }
+  }
+  return { patch, problems }
+}
+
+const jsonType = /^application\/(?:[\w!#$&^.-]+\+)?json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?;?$/i
+
+function readJsonObject(
+  request: FastifyRequest,
+): { readonly object: object } | { readonly problem: Problem } {
+  const type = request.headers['content-type']
+  if (type !== 'application/json' && !jsonType.test(type ?? '')) {
+    const problem = {
+      property: 'Content-Type',
+      location: 'header',
+      message: 'must be application/json',
+    } as const
+    return { problem }
+  }
+  const bytes = request.body
+  const wrong = (message: string) => ({ problem: { property: 'body', message } })
+  if (!(bytes instanceof Buffer) || bytes.length === 0) return wrong('must be a JSON object, and is empty')
+  if (!isUtf8(bytes)) return wrong('must be valid UTF-8')
+  try {
+    const value: unknown = JSON.parse(bytes.toString())
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { object: value }
+    return wrong('must be a JSON object')
+  } catch (error) {
+    const at = /position (\d+)/.exec(String(error))?.[1]
+    return wrong(`must be valid JSON${at === undefined ? '' : `, and breaks at position ${at}`}`)
+  }
+}
+
+/** RFC 9110, sections 13.1.1 and 13.1.2. Tags that are not ours match nothing. */
+export function decodePreconditions({
+  headers,
+}: FastifyRequest): Preconditions & { readonly problems: readonly Problem[] } {
+  const match = headers['if-match']
+  const noneMatch = headers['if-none-match']
+  if (match === undefined && noneMatch === undefined) return { problems: [] }
+  const ifMatch = match === undefined ? undefined : parseTags(match, 'strong')
+  const ifNoneMatch = noneMatch === undefined ? undefined : parseTags(noneMatch, 'weak')
+  const problems: Problem[] = []
+  const message = 'must be * or a list of entity tags like "3"'
+  if (ifMatch === null) problems.push({ property: 'If-Match', location: 'header', message })
+  if (ifNoneMatch === null) problems.push({ property: 'If-None-Match', location: 'header', message })
+  return { problems, ...(ifMatch && { ifMatch }), ...(ifNoneMatch && { ifNoneMatch }) }
+}
+
+const tagList = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:\s*,\s*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*$/
+const tags = /(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"/g
+
+/** RFC 9110, section 8.8.3.2: If-Match compares strongly, so a weak tag never matches there. */
+function parseTags(header: string, comparison: 'strong' | 'weak'): '*' | number[] | null {
+  if (header.trim() === '*') return '*'
+  if (header.length > 4096 || !tagList.test(header.trim())) return null
+  const versions: number[] = []
+  for (const [, weak, opaque = ''] of header.matchAll(tags)) {
+    if ((weak === undefined || comparison === 'weak') && /^[1-9]\d{0,15}$/.test(opaque))
+      versions.push(Number(opaque))
+  }
+  return versions
+}
+
+/** The entity tag of a user, the same through every contract: its version. */
+export function entityTag(user: User): string {
+  return `"${user.version}"`
+}
+
+/** Whether the caller has this representation already (RFC 9110, section 13.1.2, for GET and HEAD). */
+export function isNotModified(request: FastifyRequest, user: User): boolean {
+  const { ifNoneMatch } = decodePreconditions(request)
+  return ifNoneMatch !== undefined && (ifNoneMatch === '*' || ifNoneMatch.includes(user.version))
+}

@@ -1,0 +1,93 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Actor } from './directory/actor.ts'
+import { createDirectory } from './directory/directory.ts'
+import type { Rules } from './directory/field-types.ts'
+import type { Patch } from './directory/patch.ts'
+import type { Store } from './directory/store.ts'
+
+/** The people of the documented examples, so that each works as printed. */
+const people: readonly { readonly uid: string; readonly created: string; readonly patch: Patch }[] = [
+  {
+    uid: 'usr_9k2m4p7q1r5s',
+    created: '2025-11-14T09:00:00Z',
+    patch: {
+      username: 'drenn',
+      first_name: 'David',
+      last_name: 'Renn',
+      email: 'drenn08@uw.edu',
+      role: 'user',
+    },
+  },
+  {
+    uid: 'usr_123abc456def',
+    created: '2023-01-01T12:00:00Z',
+    patch: {
+      username: 'johndoe',
+      first_name: 'John',
+      last_name: 'Doe',
+      email: 'user@example.com',
+      role: 'user',
+    },
+  },
+  {
+    uid: 'usr_3v8w6x0y2z4a',
+    created: '2024-05-17T18:30:00Z',
+    patch: {
+      username: 'mira_sole',
+      email: 'mira.sole@example.org',
+      real_name: 'Mira Sole',
+      role: 'user',
+      bio: 'Walks dogs in the hills above town.\nAsks too many questions about bread.',
+      location: 'Bologna',
+      location_lat_lng: '44.4949,11.3426',
+      position_lat_lng: '44.4983,11.3407',
+      date_of_birth: '1991-03-08',
+      description: 'Dogs, hills, bread',
+      gender: 'Female',
+      website: 'https://mira.example.org/',
+    },
+  },
+  {
+    uid: 'usr_7b5c1d9e3f6g',
+    created: '2025-02-03T08:15:00Z',
+    patch: {
+      username: 'fionab',
+      first_name: 'Fiona',
+      last_name: 'Burns',
+      email: 'fionab@example.com',
+      phone: '222-333-4455',
+      interested_in: 'dogs',
+      role: 'user',
+    },
+  },
+]
+
+/** Puts the sample people into a directory that never had anybody. */
+export async function addDemoPeople(store: Store, rules: Rules): Promise<void> {
+  const { users, next } = await store.page({ after: 0, filters: [] })
+  if (users.length > 0 || next !== undefined || (await store.get(1)) !== undefined) return
+  const actor: Actor = {
+    kind: 'operator',
+    id: 'demo',
+    scopes: ['read', 'write', 'admin'],
+    contract: 'operator',
+  }
+  for (const { uid, created, patch } of people) {
+    const directory = createDirectory({
+      store,
+      rules,
+      now: () => Date.parse(created),
+      newChangeId: crypto.randomUUID.bind(crypto),
+      newUid: () => uid,
+    })
+    await directory.create({ actor, requestId: 'demo' }, { patch })
+  }
+}
+
+/** What a newcomer needs to try every contract, kept for scripts; only its owner may read it. */
+export function writeDemoCredentials(folder: string): string {
+  const path = join(folder, 'demo-credentials.json')
+  writeFileSync(path, `${JSON.stringify({ community_user: 3 }, null, 2)}\n`, { mode: 0o600 })
+  return path
+}

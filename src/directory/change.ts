@@ -1,0 +1,40 @@
+import type { Actor } from './actor.ts'
+import type { Claim } from './claims.ts'
+import type { Value } from './field-types.ts'
+import type { FieldName } from './fields.ts'
+import type { User } from './user.ts'
+
+export type ChangeKind = 'created' | 'updated' | 'removed' | 'restored' | 'erased'
+
+/** What a change did to one field: its old and its new value. */
+export type FieldChange = readonly [before: Value | null, after: Value | null]
+
+/** One committed update: a row of the change log, written in the same unit as what it explains. */
+export interface Change {
+  /** Random; names the change for ever. */
+  readonly changeId: string
+  readonly userId: number
+  /** The version of the user that this change made. */
+  readonly version: number
+  /** Milliseconds since 1970, UTC. */
+  readonly at: number
+  readonly actor: Pick<Actor, 'kind' | 'id'>
+  readonly contract: string
+  readonly requestId: string
+  readonly kind: ChangeKind
+  readonly fields: { readonly [F in FieldName]?: FieldChange }
+}
+
+/**
+ * What a store writes for one command, whole or not at all: the user row, the claims taken and
+ * given up, and the row of the change log. After an erasure the values in the user's older rows
+ * of the log are blanked too.
+ */
+export interface Unit {
+  readonly user: User
+  /** The fields whose values differ from what is stored; all of them for a new user. */
+  readonly changed: readonly FieldName[]
+  readonly take: readonly Claim[]
+  readonly release: readonly Claim[]
+  readonly change: Change
+}

@@ -1,0 +1,68 @@
+import type { Actor } from './actor.ts'
+import type { Problem } from './errors.ts'
+import type { FieldName } from './fields.ts'
+import type { Patch } from './patch.ts'
+
+/**
+ * RFC 9110, section 13: what the caller believes of the record. Versions stand for entity tags;
+ * a list without a match fails If-Match, so an empty one always does.
+ */
+export interface Preconditions {
+  readonly ifMatch?: '*' | readonly number[]
+  readonly ifNoneMatch?: '*' | readonly number[]
+}
+
+/** Who, when, and under which name this goes into the change log. */
+export interface Circumstances {
+  readonly actor: Actor
+  readonly requestId: string
+  /** Random; becomes the id of the change. */
+  readonly changeId: string
+  /** Milliseconds since 1970, UTC. */
+  readonly at: number
+}
+
+/** What every command may ask besides the change itself. */
+export interface Request extends Preconditions {
+  /** What the contract found wrong before the record was known; reported with everything else. */
+  readonly problems?: readonly Problem[]
+}
+
+interface Writing extends Circumstances, Request {
+  readonly patch: Patch
+  readonly required?: readonly FieldName[]
+  readonly maxLength?: Readonly<Partial<Record<FieldName, number>>>
+  /** The contract answers `invalid` before `not_found`, against the usual order. */
+  readonly invalidFirst?: boolean
+}
+
+/** Makes a user. */
+export interface Create extends Writing {
+  readonly kind: 'create'
+  /** Left out, the store's allocator chooses. */
+  readonly id?: number
+  readonly uid: string
+}
+
+/** Changes what the patch names, and nothing else. */
+export interface Update extends Writing {
+  readonly kind: 'update'
+  readonly id: number
+}
+
+/** As update, but an id that never named anybody may become a new user's. */
+export interface Replace extends Writing {
+  readonly kind: 'replace'
+  readonly id: number
+  readonly upsert: boolean
+  readonly uid: string
+}
+
+/** Removing hides and reserves, restoring undoes that, erasing forgets: values, claims and history. */
+export interface Lifecycle extends Circumstances, Request {
+  readonly kind: 'remove' | 'restore' | 'erase'
+  readonly id: number
+}
+
+/** A patch with actor, preconditions and context: plain data, so that it can be decided anywhere. */
+export type Command = Create | Update | Replace | Lifecycle

@@ -1,0 +1,133 @@
+import type { Actor } from './actor.ts'
+import { type ClaimKind, claim } from './claims.ts'
+import type { Command, Create, Lifecycle, Replace, Update } from './command.ts'
+import { decide, userNotFound } from './decide.ts'
+import { DirectoryError } from './errors.ts'
+import type { Rules } from './field-types.ts'
+import { type Action, permit } from './policy.ts'
+import type { Filter, Outcome, Store } from './store.ts'
+import { isVisible, type User } from './user.ts'
+
+/** What a use case needs to know of the request: who asks, and the id under which it is logged. */
+export interface Context {
+  readonly actor: Actor
+  readonly requestId: string
+}
+
+export interface Dependencies {
+  readonly store: Store
+  readonly rules: Rules
+  /** Milliseconds since 1970, UTC. */
+  readonly now: () => number
+  readonly newChangeId: () => string
+  readonly newUid: () => string
+}
+
+type Own = 'kind' | 'actor' | 'requestId' | 'changeId' | 'at' | 'uid'
+type Asked<C extends Command> = Omit<C, Own>
+
+/** A user as it stands after the command, and what it took to get there. */
+export interface Result {
+  readonly user: User
+  readonly outcome: 'created' | 'changed' | 'unchanged'
+}
+
+/**
+ * The use cases. Every method rejects with a DirectoryError: `unauthenticated` or `forbidden` where
+ * policy.ts says so, `not_found` for who is not there to be seen, `invalid` with every problem at
+ * once, `precondition_failed`, `conflict` naming the taken fields, `unavailable`.
+ */
+export type Directory = ReturnType<typeof createDirectory>
+
+export function createDirectory({ store, rules, now, newChangeId, newUid }: Dependencies) {
+  const circumstances = ({ actor, requestId }: Context) => ({
+    actor,
+    requestId,
+    changeId: newChangeId(),
+    at: now(),
+  })
+
+  async function change(command: Command): Promise<Result> {
+    // What is wrong already changes nothing, so it need not wait its turn among the writes.
+    const outcome = command.problems?.length ? await judgeOnly(command) : await store.change(command)
+    return result(command, outcome)
+  }
+
+  async function judgeOnly(command: Command): Promise<Outcome> {
+    const current = command.id === undefined ? undefined : await store.get(command.id)
+    const decision = decide(current, command.kind === 'create' ? { ...command, id: 1 } : command, rules)
+    if (decision.outcome === 'commit') throw new Error('a command with problems was accepted')
+    return decision
+  }
+
+  return {
+    /** Makes a user under an id of the allocator's. */
+    create: (context: Context, asked: Asked<Create>): Promise<Result> =>
+      change({ ...asked, ...circumstances(context), kind: 'create', uid: newUid() }),
+
+    /** Changes exactly the fields that the patch names. */
+    update: (context: Context, asked: Asked<Update>): Promise<Result> =>
+      change({ ...asked, ...circumstances(context), kind: 'update' }),
+
+    /** Sets the fields that the contract's whole representation consists of; with `upsert`, makes the user where nobody ever was. */
+    replace: (context: Context, asked: Asked<Replace>): Promise<Result> =>
+      change({ ...asked, ...circumstances(context), kind: 'replace', uid: newUid() }),
+
+    /** Hides a user; the claims stay reserved. */
+    remove: (context: Context, asked: Asked<Lifecycle>): Promise<Result> =>
+      change({ ...asked, ...circumstances(context), kind: 'remove' }),
+
+    /** Brings a removed user back. */
+    restore: (context: Context, asked: Asked<Lifecycle>): Promise<Result> =>
+      change({ ...asked, ...circumstances(context), kind: 'restore' }),
+
+    /** Forgets a user: values, claims, and the values in the change log. The id is never used again. */
+    erase: (context: Context, asked: Asked<Lifecycle>): Promise<Result> =>
+      change({ ...asked, ...circumstances(context), kind: 'erase' }),
+
+    async get({ actor }: Context, id: number): Promise<User> {
+      allow(actor, 'read', id)
+      return seen(await store.get(id))
+    },
+
+    /** The user who holds a unique value: an e-mail address, a username, an ext_id or a uid. */
+    async find({ actor }: Context, kind: ClaimKind, value: string): Promise<User> {
+      const user = await store.find(claim(kind, value))
+      allow(actor, 'read', user?.id)
+      return seen(user)
+    },
+
+    /** All visible users in the order of their ids, page by page: as many as a reader takes, no more. */
+    async *stream({ actor }: Context, filters: readonly Filter[]): AsyncGenerator<readonly User[]> {
+      allow(actor, 'read', undefined)
+      for (let after: number | undefined = 0; after !== undefined; ) {
+        const page = await store.page({ after, filters })
+        if (page.users.length > 0) yield page.users
+        after = page.next
+      }
+    },
+  }
+}
+
+function result(command: Command, outcome: Outcome): Result {
+  switch (outcome.outcome) {
+    case 'refused':
+      throw new DirectoryError(outcome.refusal)
+    case 'unchanged':
+      return { user: outcome.user, outcome: 'unchanged' }
+    case 'committed': {
+      const created = command.kind === 'create' || (command.kind === 'replace' && outcome.user.version === 1)
+      return { user: outcome.user, outcome: created ? 'created' : 'changed' }
+    }
+  }
+}
+
+function allow(actor: Actor, action: Action, userId: number | undefined): void {
+  const permission = permit(actor, action, userId)
+  if ('refusal' in permission) throw new DirectoryError(permission.refusal)
+}
+
+function seen(user: User | undefined): User {
+  if (user === undefined || !isVisible(user)) throw new DirectoryError(userNotFound)
+  return user
+}

@@ -1,0 +1,61 @@
+/**
+ * Every way in which Roster refuses, as one closed list. Each contract owns a table from code to its
+ * own status and words, so a new code does not compile until every contract answers it.
+ */
+export const codes = [
+  'invalid',
+  'unauthenticated',
+  'forbidden',
+  'not_found',
+  'unknown_path',
+  'method_not_allowed',
+  'precondition_failed',
+  'conflict',
+  'misdirected',
+  'unavailable',
+  'internal',
+] as const
+
+export type Code = (typeof codes)[number]
+
+/**
+ * One thing that is wrong. `field` names an entry of the field catalogue, which each contract
+ * translates to its own property name; `property` is a name as it came in, from the body where
+ * `location` says nothing else.
+ */
+export type Problem =
+  | { readonly field: string; readonly property?: never; readonly message: string }
+  | {
+      readonly property: string
+      readonly field?: never
+      readonly location?: 'query' | 'path' | 'header'
+      readonly message: string
+    }
+
+/** Plain data, so that a store may decide in another thread and send the answer over. */
+export interface Refusal {
+  readonly code: Code
+  readonly message: string
+  readonly problems: readonly Problem[]
+}
+
+export function refusal(code: Code, message: string, problems: readonly Problem[] = []): Refusal {
+  return { code, message, problems }
+}
+
+/** The one error that callers are meant to see. `message` and `problems` are safe to show; `cause` is for the log. */
+export class DirectoryError extends Error {
+  readonly code: Code
+  readonly problems: readonly Problem[]
+
+  constructor(refused: Refusal, options?: ErrorOptions) {
+    super(refused.message, options)
+    this.name = 'DirectoryError'
+    this.code = refused.code
+    this.problems = refused.problems
+  }
+}
+
+export function unavailable(message: string, cause?: unknown): DirectoryError {
+  return new DirectoryError(refusal('unavailable', message), { cause })
+}

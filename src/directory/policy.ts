@@ -1,0 +1,58 @@
+import type { Actor, Scope } from './actor.ts'
+import { type Refusal, refusal } from './errors.ts'
+import { catalogue, type FieldName, fieldNames } from './fields.ts'
+
+/** What an actor is to a user. */
+export type Relation = 'self' | 'peer' | 'service' | 'admin'
+export type Action = 'read' | 'create' | 'update' | 'remove' | 'restore' | 'erase'
+
+const masks = {
+  none: new Set<FieldName>(),
+  every: new Set(fieldNames),
+  own: writableBy('self'),
+  service: writableBy('service'),
+  admin: writableBy('admin'),
+} as const satisfies Record<string, ReadonlySet<FieldName>>
+
+type MaskName = keyof typeof masks
+
+/** Who may do what: action × relation → the fields it may touch; `none` forbids the action. */
+export const policy = {
+  read: { scope: 'read', self: 'every', peer: 'none', service: 'every', admin: 'every' },
+  create: { scope: 'write', self: 'none', peer: 'none', service: 'service', admin: 'admin' },
+  update: { scope: 'write', self: 'own', peer: 'none', service: 'service', admin: 'admin' },
+  remove: { scope: 'write', self: 'every', peer: 'none', service: 'every', admin: 'every' },
+  restore: { scope: 'write', self: 'none', peer: 'none', service: 'none', admin: 'every' },
+  erase: { scope: 'write', self: 'every', peer: 'none', service: 'every', admin: 'every' },
+} as const satisfies Record<Action, Record<Relation, MaskName> & { scope: Scope }>
+
+export type Permission =
+  | { readonly relation: Relation; readonly fields: ReadonlySet<FieldName> }
+  | { readonly refusal: Refusal }
+
+/**
+ * Whether an actor may do something to a user, and to which fields.
+ * @param userId the user it is done to; undefined for one that is yet to be made
+ */
+export function permit(actor: Actor, action: Action, userId: number | undefined): Permission {
+  const rule = policy[action]
+  const relation = relationOf(actor, userId)
+  if (actor.kind === 'anonymous' && actor.scopes.length === 0) {
+    return { refusal: refusal('unauthenticated', 'Credentials are needed for this') }
+  }
+  if (!actor.scopes.includes(rule.scope) && !actor.scopes.includes('admin')) {
+    return { refusal: refusal('forbidden', `The scope ${rule.scope} is needed for this`) }
+  }
+  if (rule[relation] === 'none') return { refusal: refusal('forbidden', 'This is not permitted to you') }
+  return { relation, fields: masks[rule[relation]] }
+}
+
+function relationOf(actor: Actor, userId: number | undefined): Relation {
+  if (actor.scopes.includes('admin')) return 'admin'
+  if (actor.kind === 'person') return actor.id === String(userId) ? 'self' : 'peer'
+  return 'service'
+}
+
+function writableBy(writer: 'self' | 'service' | 'admin'): ReadonlySet<FieldName> {
+  return new Set(fieldNames.filter((name) => catalogue[name].write.includes(writer)))
+}

@@ -1,0 +1,72 @@
+import type { Claim, ClaimKind } from './claims.ts'
+import type { Command } from './command.ts'
+import type { Problem, Refusal } from './errors.ts'
+import { refusal } from './errors.ts'
+import type { FieldName } from './fields.ts'
+import type { User } from './user.ts'
+
+export type Outcome =
+  | { readonly outcome: 'committed'; readonly user: User }
+  | { readonly outcome: 'unchanged'; readonly user: User }
+  | { readonly outcome: 'refused'; readonly refusal: Refusal }
+
+/** An exact match on one property; several values are alternatives. */
+export interface Filter {
+  readonly name: FieldName | 'id'
+  readonly values: readonly string[]
+}
+
+export interface PageQuery {
+  /** Users with a greater id only: the id that the page before ended with, or 0. */
+  readonly after: number
+  /** All of them must hold. */
+  readonly filters: readonly Filter[]
+}
+
+export interface Page {
+  /** Visible users in the order of their ids. A page may be empty and still not be the last. */
+  readonly users: readonly User[]
+  /** Where the next page starts; undefined after the last. */
+  readonly next: number | undefined
+}
+
+/**
+ * Where the directory is kept. Every adapter passes the suite in `store/conformance.ts`.
+ *
+ * All methods may reject with a DirectoryError `unavailable`. Then nothing is known to have been
+ * written, and nothing was acknowledged.
+ */
+export interface Store {
+  /**
+   * Reads the current user, decides the command on it, and writes the unit whole or not at all.
+   * Resolves only after what it tells is on disk; whatever it resolves with, later reads agree.
+   * A claim that someone else holds is refused with `conflict`, naming every such field.
+   */
+  readonly change: (command: Command) => Promise<Outcome>
+  /** The record whatever its status, undefined where the id never named anybody. */
+  readonly get: (id: number) => Promise<User | undefined>
+  /** The user who holds the claim. */
+  readonly find: (claim: Claim) => Promise<User | undefined>
+  /** A page of bounded cost; paging by `next` neither repeats nor loses anybody while others are added. */
+  readonly page: (query: PageQuery) => Promise<Page>
+  /** Resolves when the store can read and write. */
+  readonly ready: () => Promise<void>
+  /** Finishes what was accepted, then lets go of everything. */
+  readonly close: () => Promise<void>
+}
+
+const fieldOfClaim: Readonly<Record<ClaimKind, string>> = {
+  uid: 'uid',
+  email: 'email',
+  username: 'username',
+  ext_id: 'ext_id',
+}
+
+/** The refusal for claims that someone else holds, the same from every store. */
+export function claimsTaken(claims: readonly Claim[]): Refusal {
+  const problems: Problem[] = claims.map(({ kind }) => ({
+    field: fieldOfClaim[kind],
+    message: 'is taken by another user',
+  }))
+  return refusal('conflict', 'Another user has this value', problems)
+}

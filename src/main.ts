@@ -1,0 +1,77 @@
+#!/usr/bin/env node
+import { parseArgs } from 'node:util'
+import { pino } from 'pino'
+import { readConfig } from './config.ts'
+import { startService } from './service.ts'
+import { runUserCommand, userUsage } from './user-command.ts'
+
+/** The edge of the process: arguments, signals, exit codes. */
+
+const usage = `roster: a user-profile service
+
+  roster serve [--demo]     serve; --demo adds sample people and opens the contracts to this machine
+${userUsage}
+Settings come from the environment: see docs/reference/config.md.
+`
+
+async function main(argv: readonly string[]): Promise<void> {
+  const { positionals, values } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      demo: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  const [command, ...rest] = positionals
+  if (values.help || command === 'help') return void process.stdout.write(usage)
+  if (command === 'serve' && rest.length === 0) return serve(values.demo)
+  if (command === 'user' && !values.demo) return runUserCommand(rest, readConfig())
+  process.stderr.write(usage)
+  process.exitCode = 2
+}
+
+async function serve(demo: boolean): Promise<void> {
+  const config = readConfig(process.env, demo)
+  const destination = pino.destination({ fd: 1, sync: false })
+  const log = pino(
+    { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    destination,
+  )
+  const end = (code: number) => {
+    destination.flushSync()
+    process.exit(code)
+  }
+  const service = await startService({
+    config,
+    demo,
+    log,
+    onFatal: (error) => {
+      log.fatal({ err: error }, 'the store can not go on; what was not acknowledged may be lost')
+      // The answers that were just rejected still have to leave.
+      setImmediate(() => end(1))
+    },
+  })
+  const stop = (signal: string) => {
+    log.info({ signal }, 'stopping')
+    service.close().then(
+      () => {
+        log.info('stopped')
+        end(0)
+      },
+      (error: unknown) => {
+        log.error({ err: error }, 'could not stop cleanly')
+        end(1)
+      },
+    )
+  }
+  process.once('SIGTERM', stop)
+  process.once('SIGINT', stop)
+}
+
+try {
+  await main(process.argv.slice(2))
+} catch (error) {
+  process.stderr.write(`roster: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+}

@@ -1,0 +1,79 @@
+import { chmodSync, rmSync } from 'node:fs'
+import { createConnection, createServer, type Server, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Command } from '../../directory/command.ts'
+import { type Code, DirectoryError, type Problem, unavailable } from '../../directory/errors.ts'
+import type { Outcome, Store } from '../../directory/store.ts'
+
+/**
+ * How commands of the command line reach the process that owns the folder: a socket in it that only
+ * its user may open, one command and one answer per connection, each a line of JSON.
+ */
+const socketPath = (folder: string) => join(folder, 'control.sock')
+
+type Answer =
+  | { readonly outcome: Outcome }
+  | {
+      readonly error: { readonly code: Code; readonly message: string; readonly problems: readonly Problem[] }
+    }
+
+/** The owner's side. Nobody else can be listening, so a socket that is there was left by a process that died. */
+export async function listen(folder: string, change: Store['change']): Promise<Server> {
+  const path = socketPath(folder)
+  rmSync(path, { force: true })
+  const server = createServer((socket) => {
+    socket.on('error', () => socket.destroy())
+    createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY }).once('line', (line) => {
+      answer(line, change).then((reply) => socket.end(`${JSON.stringify(reply)}\n`))
+    })
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(path, resolve)
+  })
+  chmodSync(path, 0o600)
+  return server
+}
+
+async function answer(line: string, change: Store['change']): Promise<Answer> {
+  try {
+    return { outcome: await change(JSON.parse(line) as Command) }
+  } catch (error) {
+    const { code, message, problems } =
+      error instanceof DirectoryError
+        ? error
+        : { code: 'internal' as const, message: String(error), problems: [] }
+    return { error: { code, message, problems } }
+  }
+}
+
+/** The command line's side: undefined where no owner listens. */
+export async function connect(folder: string): Promise<Store['change'] | undefined> {
+  const probe = await open(folder)
+  if (probe === undefined) return undefined
+  probe.destroy()
+  return async (command) => {
+    const socket = await open(folder)
+    if (socket === undefined) throw unavailable('The server has stopped')
+    socket.write(`${JSON.stringify(command)}\n`)
+    const line = await firstLine(socket)
+    if (line === undefined) throw unavailable('The server did not answer')
+    const reply = JSON.parse(line) as Answer
+    if ('error' in reply) throw new DirectoryError(reply.error)
+    return reply.outcome
+  }
+}
+
+function open(folder: string): Promise<Socket | undefined> {
+  return new Promise((resolve) => {
+    const socket = createConnection(socketPath(folder))
+    socket.once('connect', () => resolve(socket))
+    socket.once('error', () => resolve(undefined))
+  })
+}
+
+async function firstLine(socket: Socket): Promise<string | undefined> {
+  for await (const line of createInterface({ input: socket })) return line
+  return undefined
+}

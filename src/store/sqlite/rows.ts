@@ -1,0 +1,36 @@
+import type { SQLOutputValue } from 'node:sqlite'
+import type { Value } from '../../directory/field-types.ts'
+import { catalogue, type FieldName, fieldNames } from '../../directory/fields.ts'
+import type { User } from '../../directory/user.ts'
+
+/** The columns of `users`, in the order in which they are read: the names are the directory's own. */
+export const columns = ['id', 'uid', 'status', 'version', 'created_at', 'updated_at', ...fieldNames] as const
+
+type Row = readonly SQLOutputValue[]
+
+const kinds = columns.map((name) => {
+  const type = name in catalogue ? catalogue[name as FieldName].schema.type : 'plain'
+  return type === 'boolean' || type === 'array' ? type : 'plain'
+})
+
+/** @param row a row read as an array, with the columns above */
+export function toUser(row: Row): User {
+  const user: Record<string, unknown> = {}
+  for (let i = 0; i < columns.length; i++) {
+    const value = row[i]
+    const kind = kinds[i]
+    user[columns[i] as string] =
+      value === null || kind === 'plain'
+        ? value
+        : kind === 'boolean'
+          ? value === 1
+          : JSON.parse(String(value))
+  }
+  return user as unknown as User
+}
+
+/** A field's value as SQLite keeps it. */
+export function toSql(value: Value | null): string | number | null {
+  if (typeof value === 'boolean') return value ? 1 : 0
+  return typeof value === 'object' && value !== null ? JSON.stringify(value) : value
+}

@@ -1,0 +1,244 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
+import { Worker } from 'node:worker_threads'
+import type { Command } from '../../directory/command.ts'
+import { unavailable } from '../../directory/errors.ts'
+import type { Rules } from '../../directory/field-types.ts'
+import type { Filter, Outcome, Page, PageQuery, Store } from '../../directory/store.ts'
+import type { User } from '../../directory/user.ts'
+import { connect } from './control.ts'
+import type { Reply } from './group.ts'
+import { own } from './owner.ts'
+import { columns, toUser } from './rows.ts'
+import type { FromWriter, ToWriter, WriterOptions } from './writer.ts'
+
+export interface SqliteOptions {
+  readonly folder: string
+  readonly rules: Rules
+  /** Called once if the store can not go on; every waiting command has been rejected by then. */
+  readonly onFatal: (error: Error) => void
+  readonly maxPages?: number
+}
+
+/** Commands that may wait for the writer; the next one is turned away. */
+const maxWaiting = 20_000
+
+/** Rows that a page looks at, whether they match or not: what one turn of the event loop may cost. */
+const rowsPerPage = 1_000
+
+/**
+ * The directory in one SQLite file. Reading is done here, on a connection that can not write and
+ * that sees only what is on disk; writing in a thread of its own (writer.ts).
+ * @throws Error when another process owns the folder, or the SQLite of this runtime is too old
+ */
+export async function openSqlite(options: SqliteOptions): Promise<Store> {
+  requireVersion()
+  mkdirSync(options.folder, { recursive: true, mode: 0o700 })
+  const disown = own(options.folder)
+  if (disown === undefined) throw new FolderInUse(options.folder)
+  try {
+    const path = databaseIn(options.folder)
+    const writer = await startWriter({ ...options, path })
+    const reader = openReader(path)
+    return {
+      change: writer.change,
+      ...reader.reads,
+      ready: async () => {
+        await reader.reads.get(1)
+        if (!writer.isAlive()) throw unavailable('The store has stopped')
+      },
+      close: async () => {
+        await writer.drain()
+        // The last connection to close copies the log and removes it; a reader could do neither.
+        reader.close()
+        await writer.close()
+        disown()
+      },
+    }
+  } catch (error) {
+    disown()
+    throw error
+  }
+}
+
+/**
+ * The store for a command of the command line: through the process that owns the folder, where one
+ * runs, or as its owner for as long as the command takes.
+ */
+export async function joinSqlite(options: SqliteOptions): Promise<Store> {
+  const change = await connect(options.folder)
+  if (change === undefined) return openSqlite(options)
+  const reader = openReader(databaseIn(options.folder))
+  return { change, ...reader.reads, ready: async () => {}, close: async () => reader.close() }
+}
+
+const databaseIn = (folder: string) => join(folder, 'roster.db')
+
+export class FolderInUse extends Error {
+  override readonly name = 'FolderInUse'
+
+  constructor(folder: string) {
+    super(
+      `The data folder ${folder} is in use by another process; give this one a folder of its own (ROSTER_DATA)`,
+    )
+  }
+}
+
+function requireVersion(): void {
+  const version = process.versions.sqlite ?? '0'
+  const [major = 0, minor = 0, patch = 0] = version.split('.').map(Number)
+  // Older ones can lose what is in a log that is reset while it is copied (sqlite.org/wal.html#walresetbug).
+  if (major * 1e6 + minor * 1e3 + patch < 3_051_003) {
+    throw new Error(`This Node.js has SQLite ${version}; Roster needs 3.51.3 or newer`)
+  }
+}
+
+interface Waiting {
+  readonly resolve: (reply: Reply) => void
+  readonly reject: (error: Error) => void
+}
+
+async function startWriter({ path, rules, onFatal, maxPages }: SqliteOptions & { path: string }) {
+  const workerData: WriterOptions = { path, rules, ...(maxPages !== undefined && { maxPages }) }
+  const worker = new Worker(new URL('./writer.ts', import.meta.url), { workerData })
+  const started = Promise.withResolvers<void>()
+  const ended = Promise.withResolvers<void>()
+  /** Batches that the writer has, in the order in which it will answer. */
+  let sent: (readonly Waiting[])[] = []
+  let commands: Command[] = []
+  let waiting: Waiting[] = []
+  let count = 0
+  let dead: Error | undefined
+  let drained: (() => void) | undefined
+
+  function flush(): void {
+    if (waiting.length === 0) return
+    sent.push(waiting)
+    post({ batch: JSON.stringify(commands) })
+    commands = []
+    waiting = []
+  }
+
+  function post(message: ToWriter): void {
+    worker.postMessage(message)
+  }
+
+  function answer(replies: readonly Reply[]): void {
+    const batch = sent.shift() ?? []
+    count -= batch.length
+    for (let i = 0; i < batch.length; i++) (batch[i] as Waiting).resolve(replies[i] as Reply)
+    if (count === 0) drained?.()
+  }
+
+  function die(error: Error): void {
+    if (dead !== undefined) return
+    dead = error
+    started.reject(error)
+    const rejected = [...sent.flat(), ...waiting]
+    sent = []
+    commands = []
+    waiting = []
+    count = 0
+    for (const { reject } of rejected) reject(unavailable('The store has stopped', error))
+    drained?.()
+    onFatal(error)
+  }
+
+  worker.on('message', (message: FromWriter) => {
+    if ('replies' in message) answer(JSON.parse(message.replies) as Reply[])
+    else if ('fatal' in message) die(new Error(message.fatal))
+    else started.resolve()
+  })
+  worker.on('error', (error: Error) => die(error))
+  worker.on('exit', () => {
+    ended.resolve()
+    die(new Error('The writer has ended'))
+  })
+  await started.promise
+
+  async function change(command: Command): Promise<Outcome> {
+    if (dead !== undefined) throw unavailable('The store has stopped', dead)
+    if (count >= maxWaiting) throw unavailable('Too many updates are waiting')
+    const reply = await new Promise<Reply>((resolve, reject) => {
+      // What arrives in one turn of the event loop goes over as one message.
+      if (waiting.length === 0) setImmediate(flush)
+      commands.push(command)
+      waiting.push({ resolve, reject })
+      count++
+    })
+    if (reply.outcome === 'unavailable')
+      throw unavailable('The store can not write now', new Error(reply.reason))
+    if (reply.outcome === 'failed') throw new Error(`A command failed: ${reply.reason}`)
+    return reply
+  }
+
+  /** Resolves when nothing waits any more. */
+  function drain(): Promise<void> {
+    return new Promise((resolve) => {
+      if (count === 0) resolve()
+      else drained = resolve
+    })
+  }
+
+  async function close(): Promise<void> {
+    if (dead === undefined) {
+      dead = new Error('closed')
+      post({ close: true })
+    }
+    await ended.promise
+  }
+
+  return { change, drain, close, isAlive: () => dead === undefined }
+}
+
+function openReader(path: string) {
+  const db = new DatabaseSync(path, { readOnly: true, timeout: 5_000 })
+  db.exec('PRAGMA cache_size = -32768; PRAGMA query_only = ON')
+  const byId = db.prepare(`SELECT ${columns.join(', ')} FROM users WHERE id = ?`)
+  byId.setReturnArrays(true)
+  const byClaim = db.prepare('SELECT user_id FROM claims WHERE kind = ? AND key = ?')
+  const endOfPage = db.prepare(
+    `SELECT max(id) AS last, count(*) AS rows FROM (SELECT id FROM users WHERE id > ? ORDER BY id LIMIT ${rowsPerPage})`,
+  )
+
+  function get(id: number): User | undefined {
+    const row = byId.get(id) as unknown as Parameters<typeof toUser>[0] | undefined
+    return row === undefined ? undefined : toUser(row)
+  }
+
+  function page({ after, filters }: PageQuery): Page {
+    const end = endOfPage.get(after)
+    if (end === undefined || end.last === null) return { users: [], next: undefined }
+    const last = Number(end.last)
+    const { sql, values } = where(filters)
+    const statement = db.prepare(
+      `SELECT ${columns.join(', ')} FROM users
+       WHERE id > ? AND id <= ? AND status IN ('active', 'blocked')${sql} ORDER BY id`,
+    )
+    statement.setReturnArrays(true)
+    const rows = statement.all(after, last, ...values) as unknown as Parameters<typeof toUser>[0][]
+    return { users: rows.map(toUser), next: Number(end.rows) < rowsPerPage ? undefined : last }
+  }
+
+  return {
+    reads: {
+      get: async (id: number) => get(id),
+      find: async ({ kind, key }: { kind: string; key: string }) => {
+        const holder = byClaim.get(kind, key)
+        return holder === undefined ? undefined : get(Number(holder.user_id))
+      },
+      page: async (query: PageQuery) => page(query),
+    } satisfies Pick<Store, 'get' | 'find' | 'page'>,
+    close: () => db.close(),
+  }
+}
+
+/** A value that is no decimal integer matches no id, as text matches no number. */
+function where(filters: readonly Filter[]): { sql: string; values: SQLInputValue[] } {
+  const sql = filters.map(
+    ({ name, values }) =>
+      ` AND ${name === 'id' ? 'CAST(id AS TEXT)' : name} IN (${values.map(() => '?').join(', ')})`,
+  )
+  return { sql: sql.join(''), values: filters.flatMap(({ values }) => values) }
+}

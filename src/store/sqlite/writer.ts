@@ -1,0 +1,112 @@
+import { DatabaseSync } from 'node:sqlite'
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import type { Command } from '../../directory/command.ts'
+import type { Rules } from '../../directory/field-types.ts'
+import { createGroups, FatalError, isFailedSync, type Reply } from './group.ts'
+import { migrate } from './migrate.ts'
+
+/**
+ * The writer thread: it owns the only connection that writes. Messages that arrive while a group
+ * commits form the next group, so the busier it is the more updates share one sync.
+ */
+export interface WriterOptions {
+  readonly path: string
+  readonly rules: Rules
+  /** For tests of a full disk: the most pages that the database may have. */
+  readonly maxPages?: number
+}
+
+/** Commands and replies go over as JSON text, which costs a third of a structured clone. */
+export type ToWriter = { readonly batch: string } | { readonly close: true }
+export type FromWriter = { readonly ready: true } | { readonly replies: string } | { readonly fatal: string }
+
+/** Committed units after which the write-ahead log is copied into the database. */
+const unitsPerCheckpoint = 2_000
+/** Milliseconds without a write after which it is copied anyway. */
+const idleBeforeCheckpoint = 500
+
+function open({ path, rules, maxPages }: WriterOptions) {
+  const db = new DatabaseSync(path, { timeout: 5_000 })
+  // Small pages halve the bytes that an update writes to the log; the size is fixed at creation.
+  db.exec('PRAGMA page_size = 2048; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+  db.exec('PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -65536; PRAGMA secure_delete = FAST')
+  if (maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${maxPages}`)
+  migrate(db)
+  return { db, commit: createGroups(db, rules) }
+}
+
+function serve(port: MessagePort, options: WriterOptions): void {
+  const { db, commit } = open(options)
+  const checkpoint = db.prepare('PRAGMA wal_checkpoint(PASSIVE)')
+  let sinceCheckpoint = 0
+  let idle: NodeJS.Timeout | undefined
+
+  function copyLog(): void {
+    clearTimeout(idle)
+    idle = undefined
+    try {
+      checkpoint.get()
+      sinceCheckpoint = 0
+    } catch (error) {
+      // A full disk only delays the copy. A failed sync can not be mended by trying again.
+      if (isFailedSync(error)) throw new FatalError('A sync of the database failed', { cause: error })
+    }
+  }
+
+  function runGroup(batches: readonly string[]): void {
+    const groups = batches.map((batch) => JSON.parse(batch) as Command[])
+    const replies = commit(groups.flat())
+    let from = 0
+    for (const { length } of groups) {
+      post({ replies: JSON.stringify(replies.slice(from, from + length)) })
+      from += length
+    }
+    sinceCheckpoint += replies.reduce((count, reply) => count + (isCommitted(reply) ? 1 : 0), 0)
+    if (sinceCheckpoint >= unitsPerCheckpoint) copyLog()
+    else if (sinceCheckpoint > 0 && idle === undefined)
+      idle = setTimeout(guarded(copyLog), idleBeforeCheckpoint)
+  }
+
+  function close(): void {
+    clearTimeout(idle)
+    db.close()
+    port.close()
+  }
+
+  function post(message: FromWriter): void {
+    port.postMessage(message)
+  }
+
+  function guarded<A extends unknown[]>(work: (...args: A) => void): (...args: A) => void {
+    return (...args) => {
+      try {
+        work(...args)
+      } catch (error) {
+        post({ fatal: error instanceof Error ? `${error.message}: ${String(error.cause)}` : String(error) })
+        port.close()
+      }
+    }
+  }
+
+  port.on(
+    'message',
+    guarded((first: ToWriter) => {
+      const batches: string[] = []
+      let closing = false
+      for (let message: ToWriter | undefined = first; message !== undefined; ) {
+        if ('batch' in message) batches.push(message.batch)
+        else closing = true
+        message = (receiveMessageOnPort(port) as { message: ToWriter } | undefined)?.message
+      }
+      if (batches.length > 0) runGroup(batches)
+      if (closing) close()
+    }),
+  )
+  post({ ready: true })
+}
+
+function isCommitted(reply: Reply): boolean {
+  return reply.outcome === 'committed'
+}
+
+if (parentPort !== null) serve(parentPort, workerData as WriterOptions)
