@@ -7,6 +7,7 @@ import { unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
 import type { Filter, Outcome, Page, PageQuery, Store } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
+import { createUserCache, type UserCache } from './cache.ts'
 import { connect } from './control.ts'
 import type { Reply } from './group.ts'
 import { own } from './owner.ts'
@@ -24,6 +25,15 @@ export interface SqliteOptions {
 /** Commands that may wait for the writer; the next one is turned away. */
 const maxWaiting = 20_000
 
+/**
+ * Commands that go over as one message, at most: enough to spread its cost, few enough that the
+ * writer works on the first ones while the rest of a burst is still being read.
+ */
+const batchSize = 8
+
+/** Users that are kept at hand: some 20 MB at most. */
+const cachedUsers = 10_000
+
 /** Rows that a page looks at, whether they match or not: what one turn of the event loop may cost. */
 const rowsPerPage = 1_000
 
@@ -39,8 +49,9 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
   if (disown === undefined) throw new FolderInUse(options.folder)
   try {
     const path = databaseIn(options.folder)
-    const writer = await startWriter({ ...options, path })
-    const reader = openReader(path)
+    const cache = createUserCache(cachedUsers)
+    const writer = await startWriter({ ...options, path, cache })
+    const reader = openReader(path, cache)
     return {
       change: writer.change,
       ...reader.reads,
@@ -69,9 +80,12 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
 export async function joinSqlite(options: SqliteOptions): Promise<Store> {
   const change = await connect(options.folder)
   if (change === undefined) return openSqlite(options)
-  const reader = openReader(databaseIn(options.folder))
+  const reader = openReader(databaseIn(options.folder), noCache)
   return { change, ...reader.reads, ready: async () => {}, close: async () => reader.close() }
 }
+
+/** Another process writes, so nothing that was read before is worth anything. */
+const noCache: UserCache = { get: () => undefined, put: () => {}, refresh: () => {} }
 
 const databaseIn = (folder: string) => join(folder, 'roster.db')
 
@@ -99,7 +113,12 @@ interface Waiting {
   readonly reject: (error: Error) => void
 }
 
-async function startWriter({ path, rules, onFatal, maxPages }: SqliteOptions & { path: string }) {
+interface WriterThreadOptions extends SqliteOptions {
+  readonly path: string
+  readonly cache: UserCache
+}
+
+async function startWriter({ path, rules, onFatal, maxPages, cache }: WriterThreadOptions) {
   const workerData: WriterOptions = { path, rules, ...(maxPages !== undefined && { maxPages }) }
   const worker = new Worker(new URL('./writer.ts', import.meta.url), { workerData })
   const started = Promise.withResolvers<void>()
@@ -127,7 +146,11 @@ async function startWriter({ path, rules, onFatal, maxPages }: SqliteOptions & {
   function answer(replies: readonly Reply[]): void {
     const batch = sent.shift() ?? []
     count -= batch.length
-    for (let i = 0; i < batch.length; i++) (batch[i] as Waiting).resolve(replies[i] as Reply)
+    for (let i = 0; i < batch.length; i++) {
+      const reply = replies[i] as Reply
+      if (reply.outcome === 'committed') cache.put(reply.user)
+      ;(batch[i] as Waiting).resolve(reply)
+    }
     if (count === 0) drained?.()
   }
 
@@ -161,11 +184,11 @@ async function startWriter({ path, rules, onFatal, maxPages }: SqliteOptions & {
     if (dead !== undefined) throw unavailable('The store has stopped', dead)
     if (count >= maxWaiting) throw unavailable('Too many updates are waiting')
     const reply = await new Promise<Reply>((resolve, reject) => {
-      // What arrives in one turn of the event loop goes over as one message.
       if (waiting.length === 0) setImmediate(flush)
       commands.push(command)
       waiting.push({ resolve, reject })
       count++
+      if (waiting.length >= batchSize) flush()
     })
     if (reply.outcome === 'unavailable')
       throw unavailable('The store can not write now', new Error(reply.reason))
@@ -192,7 +215,7 @@ async function startWriter({ path, rules, onFatal, maxPages }: SqliteOptions & {
   return { change, drain, close, isAlive: () => dead === undefined }
 }
 
-function openReader(path: string) {
+function openReader(path: string, cache: UserCache) {
   const db = new DatabaseSync(path, { readOnly: true, timeout: 5_000 })
   db.exec('PRAGMA cache_size = -32768; PRAGMA query_only = ON')
   const byId = db.prepare(`SELECT ${columns.join(', ')} FROM users WHERE id = ?`)
@@ -202,9 +225,12 @@ function openReader(path: string) {
     `SELECT max(id) AS last, count(*) AS rows FROM (SELECT id FROM users WHERE id > ? ORDER BY id LIMIT ${rowsPerPage})`,
   )
 
-  function get(id: number): User | undefined {
+  function read(id: number): User | undefined {
     const row = byId.get(id) as unknown as Parameters<typeof toUser>[0] | undefined
-    return row === undefined ? undefined : toUser(row)
+    if (row === undefined) return undefined
+    const user = toUser(row)
+    cache.put(user)
+    return user
   }
 
   function page({ after, filters }: PageQuery): Page {
@@ -218,15 +244,18 @@ function openReader(path: string) {
     )
     statement.setReturnArrays(true)
     const rows = statement.all(after, last, ...values) as unknown as Parameters<typeof toUser>[0][]
-    return { users: rows.map(toUser), next: Number(end.rows) < rowsPerPage ? undefined : last }
+    const users = rows.map(toUser)
+    users.forEach(cache.refresh)
+    return { users, next: Number(end.rows) < rowsPerPage ? undefined : last }
   }
 
   return {
     reads: {
-      get: async (id: number) => get(id),
+      get: async (id: number) => cache.get(id) ?? read(id),
       find: async ({ kind, key }: { kind: string; key: string }) => {
         const holder = byClaim.get(kind, key)
-        return holder === undefined ? undefined : get(Number(holder.user_id))
+        // From the file, since the claim is: the cache may not have heard of it yet.
+        return holder === undefined ? undefined : read(Number(holder.user_id))
       },
       page: async (query: PageQuery) => page(query),
     } satisfies Pick<Store, 'get' | 'find' | 'page'>,
