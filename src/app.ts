@@ -1,12 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { METHODS } from 'node:http'
-import Fastify, {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-  LogController,
-} from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Logger } from 'pino'
 import { createDoor, isAllowedOrigin } from './access/door.ts'
 import type { Config } from './config.ts'
 import { adoption } from './contracts/adoption/routes.ts'
@@ -22,7 +17,7 @@ import { document } from './openapi.ts'
 export interface AppOptions {
   readonly config: Config
   readonly store: Store
-  readonly log: FastifyBaseLogger
+  readonly log: Logger
 }
 
 /** The service, put together: everything that it consists of is named here. */
@@ -32,13 +27,13 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
   // The last one answers for every address that no other owns.
   const contracts: readonly Contract[] = [records({ upsert: config.recordsUpsert }), adoption]
 
-  const refuse = createRefusals(contracts)
-  const app = createServer(config, log, refuse)
+  const refuse = createRefusals(contracts, log)
+  const app = createServer(config, refuse)
   app.setErrorHandler((error, request, reply) => refuse(toDirectoryError(error), request, reply))
   app.setNotFoundHandler((request, reply) =>
     refuse(new DirectoryError(refusal('unknown_path', 'There is nothing at this path')), request, reply),
   )
-  const registry = observe(app)
+  const registry = observe(app, log)
   allowOrigins(app, mayCall(config))
   await document(app)
 
@@ -57,12 +52,9 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
   return app
 }
 
-function createServer(config: Config, log: FastifyBaseLogger, refuse: Refuse): FastifyInstance {
+function createServer(config: Config, refuse: Refuse): FastifyInstance {
   const app = Fastify({
-    loggerInstance: log,
-    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.maxBody,
-    childLoggerFactory: (logger) => logger,
     genReqId: () => `req-${randomUUID()}`,
     return503OnClosing: false,
     forceCloseConnections: 'idle',
@@ -95,19 +87,18 @@ function createServer(config: Config, log: FastifyBaseLogger, refuse: Refuse): F
 
 type Refuse = (
   error: DirectoryError,
-  request: Pick<FastifyRequest, 'method' | 'url' | 'id' | 'log'>,
+  request: Pick<FastifyRequest, 'method' | 'url' | 'id'>,
   reply: FastifyReply,
 ) => FastifyReply
 
 /** Tells an error in the shape of the contract whose address was asked for. */
-function createRefusals(contracts: readonly Contract[]): Refuse {
+function createRefusals(contracts: readonly Contract[], log: Logger): Refuse {
   return (error, request, reply) => {
     const [path = ''] = request.url.split('?', 1)
     const contract = contracts.find(({ owns }) => owns(request.method, path)) ?? contracts.at(-1)
     const reqId = request.id
-    if (error.code === 'internal') request.log.error({ reqId, err: error.cause }, 'request failed')
-    if (error.code === 'unavailable')
-      request.log.warn({ reqId, err: error.cause ?? error }, 'request turned away')
+    if (error.code === 'internal') log.error({ reqId, err: error.cause }, 'request failed')
+    if (error.code === 'unavailable') log.warn({ reqId, err: error.cause ?? error }, 'request turned away')
     if (error.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer')
     if (error.code === 'unavailable') reply.header('retry-after', '1')
     const answer = (contract as Contract).refuse(error, request.id)

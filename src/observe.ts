@@ -1,5 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Logger } from 'pino'
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** When the head of the request had been read, in milliseconds of the monotonic clock. */
+    arrived: number
+  }
+}
 
 /**
  * What can be seen of the service from outside: how long requests take, for Prometheus, and a line
@@ -8,42 +16,46 @@ import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
  * An answered request is worth a line at `debug` only, since every update is in the change log
  * anyway, under the same request id; one that was refused, failed or was slow gets one at `info`.
  */
-export function observe(app: FastifyInstance): Registry {
+export function observe(app: FastifyInstance, log: Logger): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const durations = new Histogram({
     name: 'roster_http_request_duration_seconds',
-    help: 'Time from the request line to the last byte of the answer',
+    help: 'Time from the head of the request to the head of the answer',
     labelNames: ['method', 'route', 'status'] as const,
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
     registers: [registry],
   })
 
-  // A hook for each route, because asking a request for its route builds an object every time.
+  app.decorateRequest('arrived', 0)
+  app.addHook('onRequest', (request, _reply, done) => {
+    request.arrived = performance.now()
+    done()
+  })
+
+  // A hook for each route, because asking a request for its route builds an object every time; and
+  // before the answer is sent, because hooks after it cost every answer two listeners.
   app.addHook('onRoute', (options) => {
     const route = options.url
     const byOutcome = new Map<string, Histogram.Internal<string>>()
-    const onResponse = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
+    const onSend = (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: () => void) => {
       const { method } = request
       const status = reply.statusCode
-      const seconds = reply.elapsedTime / 1000
+      const ms = performance.now() - request.arrived
       const key = method + status
       let duration = byOutcome.get(key)
       if (duration === undefined) {
         duration = durations.labels({ method, route, status })
         byOutcome.set(key, duration)
       }
-      duration.observe(seconds)
-      const level = status >= 400 || seconds > 1 ? 'info' : 'debug'
-      if (level === 'info' || app.log.level === 'debug' || app.log.level === 'trace') {
-        request.log[level](
-          { reqId: request.id, method, route, status, ms: Math.round(seconds * 1000) },
-          'request',
-        )
+      duration.observe(ms / 1000)
+      const level = status >= 400 || ms > 1000 ? 'info' : 'debug'
+      if (log.isLevelEnabled(level)) {
+        log[level]({ reqId: request.id, method, route, status, ms: Math.round(ms) }, 'request')
       }
       done()
     }
-    options.onResponse = [options.onResponse ?? [], onResponse].flat()
+    options.onSend = [options.onSend ?? [], onSend].flat()
   })
   return registry
 }

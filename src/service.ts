@@ -1,6 +1,6 @@
 import type { Server } from 'node:net'
 import { join, resolve } from 'node:path'
-import type { FastifyBaseLogger } from 'fastify'
+import type { Logger } from 'pino'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
 import { addDemoPeople, writeDemoCredentials } from './demo.ts'
@@ -17,7 +17,7 @@ export interface Service {
 export interface ServiceOptions {
   readonly config: Config
   readonly demo: boolean
-  readonly log: FastifyBaseLogger
+  readonly log: Logger
   /** Called when the store can not go on: the process should end. */
   readonly onFatal: (error: Error) => void
 }
@@ -42,7 +42,7 @@ export async function startService({ config, demo, log, onFatal }: ServiceOption
       port: config.port,
       listenTextResolver: (at) => `listening at ${at}`,
     })
-    log.info({ data: join(folder, 'roster.db'), docs: `${url}/docs` }, 'ready')
+    log.info({ url, docs: `${url}/docs`, data: join(folder, 'roster.db') }, 'ready')
     return {
       url,
       close: async () => {

@@ -1,9 +1,9 @@
 import type { User } from '../../directory/user.ts'
 
 /**
- * The users that were used last, as they are on disk. One process owns the file and everything that
- * it writes is put in here before it is acknowledged, so an entry is never older than what a caller
- * was told; what a read finds to be newer replaces it too, so nobody sees a user go back in time.
+ * The users that were used last. One process owns the file, and everything that it writes is put in
+ * here before it is acknowledged, so an entry is never older than what a caller was told; what a
+ * read finds to be newer replaces it too, so nobody sees a user go back in time.
  */
 export interface UserCache {
   readonly get: (id: number) => User | undefined
@@ -12,6 +12,9 @@ export interface UserCache {
   /** As `put`, but only for a user who is here: what a long list reads must not push out the others. */
   readonly refresh: (user: User) => void
 }
+
+/** How many users each thread keeps at hand: some 20 MB at most. */
+export const cachedUsers = 10_000
 
 /** @param limit how many users are kept at least; at most twice as many are */
 export function createUserCache(limit: number): UserCache {

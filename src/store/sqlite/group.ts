@@ -3,15 +3,18 @@ import type { Change, Unit } from '../../directory/change.ts'
 import type { Claim } from '../../directory/claims.ts'
 import type { Command } from '../../directory/command.ts'
 import { decide } from '../../directory/decide.ts'
+import type { Refusal } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
 import type { FieldName } from '../../directory/fields.ts'
-import { claimsTaken, type Outcome } from '../../directory/store.ts'
+import { claimsTaken } from '../../directory/store.ts'
 import { maxId, type User } from '../../directory/user.ts'
-import { columns, toSql, toUser } from './rows.ts'
+import { cachedUsers, createUserCache } from './cache.ts'
+import { columns, type Packed, pack, toSql, toUser } from './rows.ts'
 
 /** A command's outcome, or why it has none: plain data, to be sent to the main thread. */
 export type Reply =
-  | Outcome
+  | { readonly outcome: 'committed' | 'unchanged'; readonly user: Packed }
+  | { readonly outcome: 'refused'; readonly refusal: Refusal }
   | { readonly outcome: 'unavailable'; readonly reason: string }
   | { readonly outcome: 'failed'; readonly reason: string }
 
@@ -33,12 +36,15 @@ export function createGroups(db: DatabaseSync, rules: Rules): (commands: readonl
   const release = db.prepare('RELEASE unit')
   const rollbackUnit = db.prepare('ROLLBACK TO unit')
   const units = createUnits(db)
+  /** As the transaction under way leaves them: emptied when it fails. */
+  let cache = createUserCache(cachedUsers)
 
   function run(command: Command): Reply {
     savepoint.run()
     try {
-      const reply = decideAndWrite(command)
+      const { reply, user } = decideAndWrite(command)
       release.run()
+      if (user !== undefined) cache.put(user)
       return reply
     } catch (error) {
       if (!db.isTransaction || isStorageFailure(error)) throw error
@@ -51,15 +57,19 @@ export function createGroups(db: DatabaseSync, rules: Rules): (commands: readonl
     }
   }
 
-  function decideAndWrite(command: Command): Reply {
+  function decideAndWrite(command: Command): { readonly reply: Reply; readonly user?: User } {
     const id = command.id ?? units.allocate()
-    const decision = decide(units.read(id), command.kind === 'create' ? { ...command, id } : command, rules)
-    if (decision.outcome !== 'commit') return decision
+    const current = cache.get(id) ?? units.read(id)
+    const decision = decide(current, command.kind === 'create' ? { ...command, id } : command, rules)
+    if (decision.outcome === 'refused') return { reply: decision }
+    if (decision.outcome === 'unchanged')
+      return { reply: { outcome: 'unchanged', user: pack(decision.user) } }
     const taken = units.taken(decision.unit.take)
-    if (taken.length > 0) return { outcome: 'refused', refusal: claimsTaken(taken) }
+    if (taken.length > 0) return { reply: { outcome: 'refused', refusal: claimsTaken(taken) } }
     units.write(decision.unit)
     if (command.kind === 'create' && command.id === undefined) units.allocated(id)
-    return { outcome: 'committed', user: decision.unit.user }
+    const { user } = decision.unit
+    return { reply: { outcome: 'committed', user: pack(user) }, user }
   }
 
   return (commands) => {
@@ -71,6 +81,7 @@ export function createGroups(db: DatabaseSync, rules: Rules): (commands: readonl
     } catch (error) {
       if (isFailedSync(error)) throw new FatalError('A sync of the database failed', { cause: error })
       if (db.isTransaction) rollback.run()
+      cache = createUserCache(cachedUsers)
       const reason = error instanceof Error ? error.message : String(error)
       return commands.map(() => ({ outcome: 'unavailable', reason }))
     }

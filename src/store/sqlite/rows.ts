@@ -34,3 +34,18 @@ export function toSql(value: Value | null): string | number | null {
   if (typeof value === 'boolean') return value ? 1 : 0
   return typeof value === 'object' && value !== null ? JSON.stringify(value) : value
 }
+
+/** A user with only what has a value: a fraction of the text to send from thread to thread. */
+export type Packed = Partial<User>
+
+export function pack(user: User): Packed {
+  const packed: Record<string, unknown> = {}
+  for (const name of columns) if (user[name] !== null) packed[name] = user[name]
+  return packed
+}
+
+export function unpack(packed: Packed): User {
+  return { ...emptyUser, ...packed }
+}
+
+const emptyUser = Object.fromEntries(columns.map((name) => [name, null])) as unknown as User

@@ -7,11 +7,11 @@ import { unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
 import type { Filter, Outcome, Page, PageQuery, Store } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
-import { createUserCache, type UserCache } from './cache.ts'
+import { cachedUsers, createUserCache, type UserCache } from './cache.ts'
 import { connect } from './control.ts'
 import type { Reply } from './group.ts'
 import { own } from './owner.ts'
-import { columns, toUser } from './rows.ts'
+import { columns, toUser, unpack } from './rows.ts'
 import type { FromWriter, ToWriter, WriterOptions } from './writer.ts'
 
 export interface SqliteOptions {
@@ -30,9 +30,6 @@ const maxWaiting = 20_000
  * writer works on the first ones while the rest of a burst is still being read.
  */
 const batchSize = 8
-
-/** Users that are kept at hand: some 20 MB at most. */
-const cachedUsers = 10_000
 
 /** Rows that a page looks at, whether they match or not: what one turn of the event loop may cost. */
 const rowsPerPage = 1_000
@@ -109,7 +106,7 @@ function requireVersion(): void {
 }
 
 interface Waiting {
-  readonly resolve: (reply: Reply) => void
+  readonly resolve: (outcome: Outcome) => void
   readonly reject: (error: Error) => void
 }
 
@@ -147,9 +144,25 @@ async function startWriter({ path, rules, onFatal, maxPages, cache }: WriterThre
     const batch = sent.shift() ?? []
     count -= batch.length
     for (let i = 0; i < batch.length; i++) {
+      const { resolve, reject } = batch[i] as Waiting
       const reply = replies[i] as Reply
-      if (reply.outcome === 'committed') cache.put(reply.user)
-      ;(batch[i] as Waiting).resolve(reply)
+      switch (reply.outcome) {
+        case 'committed':
+        case 'unchanged': {
+          const user = unpack(reply.user)
+          cache.put(user)
+          resolve({ outcome: reply.outcome, user })
+          break
+        }
+        case 'refused':
+          resolve(reply)
+          break
+        case 'unavailable':
+          reject(unavailable('The store can not write now', new Error(reply.reason)))
+          break
+        case 'failed':
+          reject(new Error(`A command failed: ${reply.reason}`))
+      }
     }
     if (count === 0) drained?.()
   }
@@ -180,20 +193,16 @@ async function startWriter({ path, rules, onFatal, maxPages, cache }: WriterThre
   })
   await started.promise
 
-  async function change(command: Command): Promise<Outcome> {
-    if (dead !== undefined) throw unavailable('The store has stopped', dead)
-    if (count >= maxWaiting) throw unavailable('Too many updates are waiting')
-    const reply = await new Promise<Reply>((resolve, reject) => {
+  function change(command: Command): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      if (dead !== undefined) return reject(unavailable('The store has stopped', dead))
+      if (count >= maxWaiting) return reject(unavailable('Too many updates are waiting'))
       if (waiting.length === 0) setImmediate(flush)
       commands.push(command)
       waiting.push({ resolve, reject })
       count++
       if (waiting.length >= batchSize) flush()
     })
-    if (reply.outcome === 'unavailable')
-      throw unavailable('The store can not write now', new Error(reply.reason))
-    if (reply.outcome === 'failed') throw new Error(`A command failed: ${reply.reason}`)
-    return reply
   }
 
   /** Resolves when nothing waits any more. */
