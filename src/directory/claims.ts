@@ -22,12 +22,13 @@ export function claim(kind: ClaimKind, value: string): Claim {
   switch (kind) {
     case 'email': {
       const at = value.lastIndexOf('@')
+      if (at < 0) return { kind, key: fold(value) }
       return { kind, key: `${fold(value.slice(0, at))}@${domain(value.slice(at + 1))}` }
     }
     case 'username':
       return { kind, key: fold(value) }
     default:
-      return { kind, key: value }
+      return { kind, key: value.normalize('NFC') }
   }
 }
 

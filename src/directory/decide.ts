@@ -5,7 +5,7 @@ import { type Problem, type Refusal, refusal } from './errors.ts'
 import type { Rules } from './field-types.ts'
 import { type FieldName, fieldNames } from './fields.ts'
 import { type Applied, apply } from './patch.ts'
-import { type Action, permit } from './policy.ts'
+import { type Action, permit, type Relation } from './policy.ts'
 import { claimsOf, isVisible, noFields, type Status, type User } from './user.ts'
 
 export type Decision =
@@ -77,15 +77,26 @@ function decideUpdate(current: User | undefined, command: Update | Replace, rule
     const applied = apply(noFields, { ...terms(command), writable: permission.fields }, rules)
     return refuse(judge(command, applied, applied.problems) ?? userNotFound)
   }
-  if (current.status === 'blocked' && permission.relation === 'self') {
-    return refuse(refusal('forbidden', 'This account is blocked'))
-  }
+  if (isLockedOut(current, permission.relation)) return refuse(accountBlocked)
 
   const applied = apply(current, { ...terms(command), writable: permission.fields }, rules)
   const refused = judge(command, applied, applied.problems) ?? unmet(command, current)
   if (refused !== undefined) return refuse(refused)
   if (applied.changed.length === 0) return { outcome: 'unchanged', user: current }
-  return commit(current, { ...current, ...applied.values }, 'updated', command, applied.changed)
+  const changed = [...applied.changed]
+  const values = { ...applied.values }
+  // A new address has not been shown to be anybody's.
+  if (changed.includes('email') && current.email_verified) {
+    changed.push('email_verified')
+    values.email_verified = false
+  }
+  return commit(current, { ...current, ...values }, 'updated', command, changed)
+}
+
+const accountBlocked = refusal('forbidden', 'This account is blocked')
+
+function isLockedOut(user: User, relation: Relation): boolean {
+  return user.status === 'blocked' && relation === 'self'
 }
 
 function decideLifecycle(current: User | undefined, command: Lifecycle): Decision {
@@ -94,6 +105,7 @@ function decideLifecycle(current: User | undefined, command: Lifecycle): Decisio
   if ('refusal' in permission) return refuse(permission.refusal)
   const from: readonly Status[] = command.kind === 'restore' ? ['deleted'] : ['active', 'blocked']
   if (current === undefined || !from.includes(current.status)) return refuse(userNotFound)
+  if (isLockedOut(current, permission.relation)) return refuse(accountBlocked)
   const refused = unsound(command.problems ?? []) ?? unmet(command, current)
   if (refused !== undefined) return refuse(refused)
 

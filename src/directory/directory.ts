@@ -49,7 +49,7 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
 
   async function change(command: Command): Promise<Result> {
     // What is wrong already changes nothing, so it need not wait its turn among the writes.
-    const outcome = command.problems?.length ? await judgeOnly(command) : await store.change(command)
+    const outcome = isWrong(command) ? await judgeOnly(command) : await store.change(command)
     return result(command, outcome)
   }
 
@@ -62,7 +62,7 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
 
   return {
     /** Makes a user under an id of the allocator's. */
-    create: (context: Context, asked: Asked<Create>): Promise<Result> =>
+    create: (context: Context, asked: Omit<Asked<Create>, 'id'>): Promise<Result> =>
       change({ ...asked, ...circumstances(context), kind: 'create', uid: newUid() }),
 
     /** Changes exactly the fields that the patch names. */
@@ -125,6 +125,17 @@ function result(command: Command, outcome: Outcome): Result {
 function allow(actor: Actor, action: Action, userId: number | undefined): void {
   const permission = permit(actor, action, userId)
   if ('refusal' in permission) throw new DirectoryError(permission.refusal)
+}
+
+function isWrong(command: Command): boolean {
+  if (command.problems?.length) return true
+  return 'patch' in command && Object.values(command.patch).some((value) => isDeeper(value, 2))
+}
+
+/** No field's value is deeper than a list of flat objects; a store that writes one down as text would recurse. */
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((part) => isDeeper(part, levels - 1))
 }
 
 function seen(user: User | undefined): User {

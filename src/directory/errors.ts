@@ -13,6 +13,7 @@ export const codes = [
   'conflict',
   'misdirected',
   'unavailable',
+  'outcome_unknown',
   'internal',
 ] as const
 
@@ -58,4 +59,10 @@ export class DirectoryError extends Error {
 
 export function unavailable(message: string, cause?: unknown): DirectoryError {
   return new DirectoryError(refusal('unavailable', message), { cause })
+}
+
+/** Whether a command was carried out could not be found out in time. Asking again later tells. */
+export function outcomeUnknown(cause?: unknown): DirectoryError {
+  const message = 'The update may or may not have been saved; read the user again before repeating it'
+  return new DirectoryError(refusal('outcome_unknown', message), { cause })
 }

@@ -163,15 +163,17 @@ export function isEmail(value: string): boolean {
   )
 }
 
+const dayInMilliseconds = 86_400_000
+
 export function isPastDate(value: string, at: number): boolean {
   if (!/^\d{4}-\d{2}-\d{2}$/.test(value)) return false
   const time = Date.parse(`${value}T00:00:00Z`)
-  return time < at && new Date(time).toISOString().startsWith(value)
+  return time + dayInMilliseconds <= at && new Date(time).toISOString().startsWith(value)
 }
 
 export function isWebsite(value: string): boolean {
   const url = URL.parse(value)
-  return url !== null && /^https?:\/\//i.test(value) && !/\s/.test(value) && url.hostname !== ''
+  return url !== null && /^https?:\/\/[^/\\]/i.test(value) && !/\s/.test(value) && url.hostname !== ''
 }
 
 function areCoordinates(value: string): boolean {
@@ -191,11 +193,11 @@ export function parseTags(value: unknown): Parsed<readonly Tag[]> {
     const { id, type, name, description, color } = tag as Record<keyof Tag, unknown>
     if (typeof id !== 'number' || !Number.isSafeInteger(id)) return { problem }
     const texts = [type, name, description, color].map((part) =>
-      typeof part === 'string' && part.length <= 255 && part.isWellFormed() && !controls.test(part)
+      typeof part === 'string' && part.length <= 255 * 8 && part.isWellFormed() && !controls.test(part)
         ? part.normalize('NFC')
         : undefined,
     )
-    if (!texts.every((part) => part !== undefined)) return { problem }
+    if (!texts.every((part) => part !== undefined && lengthOf(part) <= 255)) return { problem }
     const [t = '', n = '', d = '', c = ''] = texts
     tags.push({ id, type: t, name: n, description: d, color: c })
   }

@@ -52,13 +52,13 @@ export function apply(current: User | FieldValues, terms: Terms, rules: Rules): 
     const old = current[name]
     if (sent === undefined || same(sent, old)) continue
     const judged = judge(name, sent, old, terms, rules)
-    if ('problem' in judged) {
-      problems.push({ field: name, message: judged.problem })
-      continue
-    }
-    if (same(judged.value, old)) continue
+    if ('value' in judged && same(judged.value, old)) continue
     if (!terms.writable.has(name)) {
       forbidden.push(name)
+      continue
+    }
+    if ('problem' in judged) {
+      problems.push({ field: name, message: judged.problem })
       continue
     }
     values[name] = judged.value

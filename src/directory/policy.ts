@@ -49,7 +49,7 @@ export function permit(actor: Actor, action: Action, userId: number | undefined)
 
 function relationOf(actor: Actor, userId: number | undefined): Relation {
   if (actor.scopes.includes('admin')) return 'admin'
-  if (actor.kind === 'person') return actor.id === String(userId) ? 'self' : 'peer'
+  if (actor.kind === 'person') return userId !== undefined && actor.id === String(userId) ? 'self' : 'peer'
   return 'service'
 }
 

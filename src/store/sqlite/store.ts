@@ -122,16 +122,18 @@ async function startWriter({ path, rules, onFatal, maxPages, cache }: WriterThre
   const ended = Promise.withResolvers<void>()
   /** Batches that the writer has, in the order in which it will answer. */
   let sent: (readonly Waiting[])[] = []
-  let commands: Command[] = []
+  /** As JSON text. */
+  let commands: string[] = []
   let waiting: Waiting[] = []
   let count = 0
+  let running = false
   let dead: Error | undefined
   let drained: (() => void) | undefined
 
   function flush(): void {
     if (waiting.length === 0) return
     sent.push(waiting)
-    post({ batch: JSON.stringify(commands) })
+    post({ batch: `[${commands.join()}]` })
     commands = []
     waiting = []
   }
@@ -178,7 +180,7 @@ async function startWriter({ path, rules, onFatal, maxPages, cache }: WriterThre
     count = 0
     for (const { reject } of rejected) reject(unavailable('The store has stopped', error))
     drained?.()
-    onFatal(error)
+    if (running) onFatal(error)
   }
 
   worker.on('message', (message: FromWriter) => {
@@ -192,13 +194,15 @@ async function startWriter({ path, rules, onFatal, maxPages, cache }: WriterThre
     die(new Error('The writer has ended'))
   })
   await started.promise
+  running = true
 
   function change(command: Command): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       if (dead !== undefined) return reject(unavailable('The store has stopped', dead))
       if (count >= maxWaiting) return reject(unavailable('Too many updates are waiting'))
+      const text = JSON.stringify(command)
       if (waiting.length === 0) setImmediate(flush)
-      commands.push(command)
+      commands.push(text)
       waiting.push({ resolve, reject })
       count++
       if (waiting.length >= batchSize) flush()
