@@ -98,12 +98,17 @@ function createRefusals(contracts: readonly Contract[], log: Logger): Refuse {
     const contract = contracts.find(({ owns }) => owns(request.method, path)) ?? contracts.at(-1)
     const reqId = request.id
     if (error.code === 'internal') log.error({ reqId, err: error.cause }, 'request failed')
-    if (error.code === 'unavailable') log.warn({ reqId, err: error.cause ?? error }, 'request turned away')
+    if (isPassing(error)) log.warn({ reqId, err: error.cause ?? error }, 'request turned away')
     if (error.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer')
-    if (error.code === 'unavailable') reply.header('retry-after', '1')
+    if (isPassing(error)) reply.header('retry-after', '1')
     const answer = (contract as Contract).refuse(error, request.id)
     return reply.code(answer.status).send(answer.body)
   }
+}
+
+/** Whether the same request may succeed in a moment. */
+function isPassing({ code }: DirectoryError): boolean {
+  return code === 'unavailable' || code === 'outcome_unknown'
 }
 
 function toDirectoryError(error: unknown): DirectoryError {

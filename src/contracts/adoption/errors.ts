@@ -14,6 +14,7 @@ const statuses = {
   conflict: 400,
   misdirected: 421,
   unavailable: 503,
+  outcome_unknown: 503,
   internal: 500,
 } as const satisfies Record<Code, number>
 

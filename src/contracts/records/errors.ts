@@ -15,6 +15,7 @@ const answers = {
   method_not_allowed: [405, 'METHOD_NOT_ALLOWED'],
   misdirected: [421, 'MISDIRECTED_REQUEST'],
   unavailable: [503, 'SERVICE_UNAVAILABLE'],
+  outcome_unknown: [503, 'OUTCOME_UNKNOWN'],
 } as const satisfies Record<Code, readonly [status: number, code: string]>
 
 /** Code, message, what was wrong with which field and where, and the id under which the log knows the request. */
