@@ -28,12 +28,21 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
   const contracts: readonly Contract[] = [records({ upsert: config.recordsUpsert }), adoption]
 
   const refuse = createRefusals(contracts, log)
-  const app = createServer(config, refuse)
+  const refuseUnrouted: Refuse = (error, request, reply) => {
+    refuse(error, request, reply.header('x-request-id', request.id))
+    observed.unrouted(request, reply.statusCode)
+    return reply
+  }
+  const app = createServer(config, refuseUnrouted)
+  const observed = observe(app, log)
   app.setErrorHandler((error, request, reply) => refuse(toDirectoryError(error), request, reply))
   app.setNotFoundHandler((request, reply) =>
-    refuse(new DirectoryError(refusal('unknown_path', 'There is nothing at this path')), request, reply),
+    refuseUnrouted(
+      new DirectoryError(refusal('unknown_path', 'There is nothing at this path')),
+      request,
+      reply,
+    ),
   )
-  const registry = observe(app, log)
   allowOrigins(app, mayCall(config))
   await document(app)
 
@@ -48,11 +57,11 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
     })
   }
   refuseOtherMethods(app, routes)
-  operate(app, store, () => registry.metrics())
+  operate(app, store, observed.metrics)
   return app
 }
 
-function createServer(config: Config, refuse: Refuse): FastifyInstance {
+function createServer(config: Config, refuseUnrouted: Refuse): FastifyInstance {
   const app = Fastify({
     bodyLimit: config.maxBody,
     genReqId: () => `req-${randomUUID()}`,
@@ -66,7 +75,7 @@ function createServer(config: Config, refuse: Refuse): FastifyInstance {
         location: 'path',
         message: 'must be a path with sound percent-encoding',
       } as const
-      refuse(
+      refuseUnrouted(
         new DirectoryError(refusal('invalid', 'The request is not valid', [problem])),
         request,
         reply as FastifyReply,

@@ -16,7 +16,7 @@ declare module 'fastify' {
  * An answered request is worth a line at `debug` only, since every update is in the change log
  * anyway, under the same request id; one that was refused, failed or was slow gets one at `info`.
  */
-export function observe(app: FastifyInstance, log: Logger): Registry {
+export function observe(app: FastifyInstance, log: Logger): Observed {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const durations = new Histogram({
@@ -33,15 +33,9 @@ export function observe(app: FastifyInstance, log: Logger): Registry {
     done()
   })
 
-  // A hook for each route, because asking a request for its route builds an object every time; and
-  // before the answer is sent, because hooks after it cost every answer two listeners.
-  app.addHook('onRoute', (options) => {
-    const route = options.url
+  function observer(route: string) {
     const byOutcome = new Map<string, Histogram.Internal<string>>()
-    const onSend = (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: () => void) => {
-      const { method } = request
-      const status = reply.statusCode
-      const ms = performance.now() - request.arrived
+    return (method: string, status: number, ms: number, reqId: string) => {
       const key = method + status
       let duration = byOutcome.get(key)
       if (duration === undefined) {
@@ -50,12 +44,32 @@ export function observe(app: FastifyInstance, log: Logger): Registry {
       }
       duration.observe(ms / 1000)
       const level = status >= 400 || ms > 1000 ? 'info' : 'debug'
-      if (log.isLevelEnabled(level)) {
-        log[level]({ reqId: request.id, method, route, status, ms: Math.round(ms) }, 'request')
-      }
+      if (log.isLevelEnabled(level))
+        log[level]({ reqId, method, route, status, ms: Math.round(ms) }, 'request')
+    }
+  }
+
+  // A hook for each route, because asking a request for its route builds an object every time; and
+  // before the answer is sent, because hooks after it cost every answer two listeners.
+  app.addHook('onRoute', (options) => {
+    const seen = observer(options.url)
+    const onSend = (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: () => void) => {
+      seen(request.method, reply.statusCode, performance.now() - request.arrived, request.id)
       done()
     }
     options.onSend = [options.onSend ?? [], onSend].flat()
   })
-  return registry
+
+  const lost = observer('none')
+  return {
+    metrics: () => registry.metrics(),
+    unrouted: (request, status) => lost(request.method, status, 0, request.id),
+  }
+}
+
+export interface Observed {
+  /** What Prometheus reads. */
+  readonly metrics: () => Promise<string>
+  /** To be told of what no route answered. */
+  readonly unrouted: (request: Pick<FastifyRequest, 'method' | 'id'>, status: number) => void
 }

@@ -47,7 +47,10 @@ export async function startService({ config, demo, log, onFatal }: ServiceOption
       url,
       close: async () => {
         control?.close()
+        // A connection whose last answer leaves while we stop would stay open until its client lets go.
+        const sweep = setInterval(() => app.server.closeIdleConnections(), 50)
         await app.close()
+        clearInterval(sweep)
         await store.close()
       },
     }

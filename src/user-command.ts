@@ -75,7 +75,7 @@ async function run(directory: Directory, verb: string, id: number, json: string 
     case 'restore':
       return print((await directory.restore(operator, { id })).user)
     case 'erase':
-      return print((await directory.erase(operator, { id })).user)
+      return print((await directory.erase(operator, { id, removedToo: true })).user)
   }
 }
 

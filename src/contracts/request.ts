@@ -77,13 +77,41 @@ function readJsonObject(
   if (!(bytes instanceof Buffer) || bytes.length === 0) return wrong('must be a JSON object, and is empty')
   if (!isUtf8(bytes)) return wrong('must be valid UTF-8')
   try {
-    const value: unknown = JSON.parse(bytes.toString())
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { object: value }
-    return wrong('must be a JSON object')
+    const text = bytes.toString()
+    const value: unknown = JSON.parse(text)
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      return wrong('must be a JSON object')
+    // JSON.parse keeps the last of two members with one name: a value would be lost without a word.
+    if (countMembers(text) !== Object.keys(value).length) return wrong('must not name a property twice')
+    return { object: value }
   } catch (error) {
     const at = /position (\d+)/.exec(String(error))?.[1]
     return wrong(`must be valid JSON${at === undefined ? '' : `, and breaks at position ${at}`}`)
   }
+}
+
+/** How many members the object that a sound JSON text consists of has, repeated names included. */
+function countMembers(text: string): number {
+  let members = 0
+  let depth = 0
+  for (let i = 0; i < text.length; i++) {
+    switch (text[i]) {
+      case '"':
+        for (i++; text[i] !== '"'; i++) if (text[i] === '\\') i++
+        break
+      case '{':
+      case '[':
+        depth++
+        break
+      case '}':
+      case ']':
+        depth--
+        break
+      case ':':
+        if (depth === 1) members++
+    }
+  }
+  return members
 }
 
 /** RFC 9110, sections 13.1.1 and 13.1.2. Tags that are not ours match nothing. */

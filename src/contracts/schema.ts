@@ -46,3 +46,20 @@ export function userSchema(properties: Properties): Schema {
     additionalProperties: false,
   }
 }
+
+const etag = { type: 'string', description: 'The version of the user, for If-Match' } as const
+const location = { type: 'string', description: 'Where the user is' } as const
+
+/** An answer that shows a user: as it is described and with the headers that come along. */
+export function answer(description: string, schema: Schema, created = false): Schema {
+  return { ...schema, description, headers: { ETag: etag, ...(created && { Location: location }) } }
+}
+
+/** The headers by which a request can be made to depend on the version of the user (RFC 9110, section 13). */
+export function conditions(described: Readonly<Record<string, string>>): Schema {
+  const properties = Object.entries(described).map(([name, description]) => [
+    name,
+    { type: 'string', description },
+  ])
+  return { type: 'object', properties: Object.fromEntries(properties) }
+}

@@ -62,6 +62,8 @@ export interface Replace extends Writing {
 export interface Lifecycle extends Circumstances, Request {
   readonly kind: 'remove' | 'restore' | 'erase'
   readonly id: number
+  /** Whether a user who was removed can be erased too, rather than not be found. */
+  readonly removedToo?: boolean
 }
 
 /** A patch with actor, preconditions and context: plain data, so that it can be decided anywhere. */

@@ -103,8 +103,7 @@ function decideLifecycle(current: User | undefined, command: Lifecycle): Decisio
   const action: Action = command.kind
   const permission = permit(command.actor, action, command.id)
   if ('refusal' in permission) return refuse(permission.refusal)
-  const from: readonly Status[] = command.kind === 'restore' ? ['deleted'] : ['active', 'blocked']
-  if (current === undefined || !from.includes(current.status)) return refuse(userNotFound)
+  if (current === undefined || !startsFrom(command).includes(current.status)) return refuse(userNotFound)
   if (isLockedOut(current, permission.relation)) return refuse(accountBlocked)
   const refused = unsound(command.problems ?? []) ?? unmet(command, current)
   if (refused !== undefined) return refuse(refused)
@@ -119,6 +118,11 @@ function decideLifecycle(current: User | undefined, command: Lifecycle): Decisio
       return commit(current, { ...current, ...noFields, status: 'erased' }, 'erased', command, changed)
     }
   }
+}
+
+function startsFrom({ kind, removedToo }: Lifecycle): readonly Status[] {
+  if (kind === 'restore') return ['deleted']
+  return kind === 'erase' && removedToo ? ['active', 'blocked', 'deleted'] : ['active', 'blocked']
 }
 
 export const userNotFound = refusal('not_found', 'User not found')

@@ -33,8 +33,8 @@ export interface Page {
 /**
  * Where the directory is kept. Every adapter passes the suite in `store/conformance.ts`.
  *
- * All methods may reject with a DirectoryError `unavailable`. Then nothing is known to have been
- * written, and nothing was acknowledged.
+ * All methods may reject with a DirectoryError: `unavailable` when nothing was written, or
+ * `outcome_unknown` when that can not be said (the store died over it). Neither was acknowledged.
  */
 export interface Store {
   /**

@@ -28,6 +28,7 @@ export function refuse({ code, message, problems }: Refused): Answer {
 
 export const errorSchema = {
   type: 'object',
+  description: 'What was wrong',
   properties: {
     error: { type: 'string', description: 'What was wrong, in words' },
     fields: {

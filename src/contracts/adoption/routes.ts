@@ -8,7 +8,7 @@ import { parseId } from '../../directory/user.ts'
 import { type Contract, context, isUnder } from '../contract.ts'
 import { sendList } from '../list.ts'
 import { decodePreconditions, decodeWrite, entityTag, isNotModified } from '../request.ts'
-import { bodySchema, idSchema, userSchema } from '../schema.ts'
+import { answer, bodySchema, conditions, idSchema, userSchema } from '../schema.ts'
 import { errorSchema, notFoundSchema, refuse } from './errors.ts'
 import { encodeUser, properties, required } from './wire.ts'
 
@@ -101,54 +101,54 @@ function decodeFilters(query: unknown): Filter[] {
 const user = userSchema(properties)
 const params = { type: 'object', properties: { id: idSchema }, required: ['id'] }
 const tags = ['adoption']
-const notFound = { 404: notFoundSchema }
-const refused = { '4xx': errorSchema, 503: errorSchema }
-const ifMatch = {
-  type: 'object',
-  properties: { 'If-Match': { type: 'string', description: 'Only if the user is still at this ETag' } },
-}
+const refused = { '4xx': errorSchema, '5xx': errorSchema }
+const missing = { 404: notFoundSchema, ...refused }
+const ifMatch = conditions({ 'If-Match': 'Only if the user is still at this ETag' })
+const ifNoneMatch = conditions({ 'If-None-Match': 'Only if the user is not at this ETag any more (304)' })
 const filters = Object.fromEntries(
-  Object.keys(properties).map((name) => [
+  ['id', ...Object.keys(properties)].map((name) => [
     name,
-    { type: 'string', description: 'Only users with exactly this value' },
+    { type: 'string', description: 'Only users with exactly this value; repeated, with any of them' },
   ]),
 )
+const changed = {
+  tags,
+  params,
+  headers: ifMatch,
+  body: bodySchema(properties),
+  response: { 200: answer('The user as updated', user), ...missing },
+}
 
 const docs = {
   list: {
     summary: 'List users',
     tags,
-    querystring: { type: 'object', properties: { ...filters, id: { type: 'string' } } },
-    response: { 200: { type: 'array', items: user }, ...refused },
+    querystring: { type: 'object', properties: filters },
+    response: { 200: { type: 'array', items: user, description: 'The users, by id' }, ...refused },
   },
-  get: { summary: 'Get a user', tags, params, response: { 200: user, ...notFound, ...refused } },
+  get: {
+    summary: 'Get a user',
+    tags,
+    params,
+    headers: ifNoneMatch,
+    response: { 200: answer('The user', user), ...missing },
+  },
   enroll: {
     summary: 'Enroll a user',
     tags,
     body: bodySchema(properties, { required: true }),
-    response: { 201: user, ...refused },
+    response: { 201: answer('The user as enrolled', user, true), ...refused },
   },
-  update: {
-    summary: 'Update user properties',
-    tags,
-    params,
-    headers: ifMatch,
-    body: bodySchema(properties),
-    response: { 200: user, ...notFound, ...refused },
-  },
+  update: { summary: 'Update user properties', ...changed },
   put: {
     summary: 'Update user properties, for clients that edit with PUT; what is left out is kept',
-    tags,
-    params,
-    headers: ifMatch,
-    body: bodySchema(properties),
-    response: { 200: user, ...notFound, ...refused },
+    ...changed,
   },
   erase: {
     summary: 'Delete a user',
     tags,
     params,
     headers: ifMatch,
-    response: { 200: { type: 'object', additionalProperties: false }, ...notFound, ...refused },
+    response: { 200: { type: 'object', additionalProperties: false, description: 'Deleted' }, ...missing },
   },
 }

@@ -40,6 +40,7 @@ const names = new Map<string, string>(Object.entries(properties).map(([name, fie
 
 export const errorSchema = {
   type: 'object',
+  description: 'What was wrong',
   properties: {
     code: { type: 'string', enum: [...new Set(Object.values(answers).map(([, code]) => code))] },
     message: { type: 'string' },

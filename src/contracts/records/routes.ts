@@ -6,7 +6,7 @@ import { parseId } from '../../directory/user.ts'
 import { type Contract, context, isUnder } from '../contract.ts'
 import { sendList } from '../list.ts'
 import { decodePreconditions, decodeWrite, entityTag, isNotModified } from '../request.ts'
-import { bodySchema, idSchema, userSchema } from '../schema.ts'
+import { answer, bodySchema, conditions, idSchema, userSchema } from '../schema.ts'
 import { errorSchema, refuse } from './errors.ts'
 import { encodeUser, maxLength, properties, required } from './wire.ts'
 
@@ -139,40 +139,58 @@ const wholeBody = bodySchema(properties, { required: true, maxLength })
 const params = { type: 'object', properties: { id: idSchema }, required: ['id'] }
 const querystring = { type: 'object', properties: { id: idSchema }, required: ['id'] }
 const tags = ['records']
-const refused = { '4xx': errorSchema, 503: errorSchema }
-const conditions = {
-  type: 'object',
-  properties: {
-    'If-Match': { type: 'string', description: 'Only if the user is still at this ETag; `*`: only replace' },
-    'If-None-Match': { type: 'string', description: '`*`: only create' },
-  },
-}
+const refused = { '4xx': errorSchema, '5xx': errorSchema }
+const ifMatch = conditions({ 'If-Match': 'Only if the user is still at this ETag' })
+const ifNoneMatch = conditions({ 'If-None-Match': 'Only if the user is not at this ETag any more (304)' })
 const replacement = {
+  summary: 'Replace a user, or make one',
   tags,
-  headers: conditions,
+  headers: conditions({
+    'If-Match': 'Only if the user is still at this ETag; `*`: only replace',
+    'If-None-Match': '`*`: only create',
+  }),
   body: wholeBody,
-  response: { 200: user, 201: user, ...refused },
+  response: {
+    200: answer('The user as replaced', user),
+    201: answer('The user as created', user, true),
+    ...refused,
+  },
 }
 
 const docs = {
-  replaceByQuery: { summary: 'Replace a user, or make one', querystring, ...replacement },
-  replace: { summary: 'Replace a user, or make one', params, ...replacement },
-  list: { summary: 'List users', tags, response: { 200: { type: 'array', items: user }, ...refused } },
-  get: { summary: 'Get a user', tags, params, response: { 200: user, ...refused } },
-  create: { summary: 'Create a user', tags, body: wholeBody, response: { 201: user, ...refused } },
+  replaceByQuery: { querystring, ...replacement },
+  replace: { params, ...replacement },
+  list: {
+    summary: 'List users',
+    tags,
+    response: { 200: { type: 'array', items: user, description: 'The users, by id' }, ...refused },
+  },
+  get: {
+    summary: 'Get a user',
+    tags,
+    params,
+    headers: ifNoneMatch,
+    response: { 200: answer('The user', user), ...refused },
+  },
+  create: {
+    summary: 'Create a user',
+    tags,
+    body: wholeBody,
+    response: { 201: answer('The user as created', user, true), ...refused },
+  },
   update: {
     summary: 'Update some properties of a user',
     tags,
     params,
-    headers: conditions,
+    headers: ifMatch,
     body: bodySchema(properties, { maxLength }),
-    response: { 200: user, ...refused },
+    response: { 200: answer('The user as updated', user), ...refused },
   },
   erase: {
     summary: 'Delete a user',
     tags,
     params,
-    headers: conditions,
+    headers: ifMatch,
     response: { 200: { type: 'null', description: 'Deleted; the body is empty' }, ...refused },
   },
 }

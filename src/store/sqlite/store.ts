@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import { Worker } from 'node:worker_threads'
 import type { Command } from '../../directory/command.ts'
-import { unavailable } from '../../directory/errors.ts'
+import { outcomeUnknown, unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
 import type { Filter, Outcome, Page, PageQuery, Store } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
@@ -173,12 +173,13 @@ async function startWriter({ path, rules, onFatal, maxPages, cache }: WriterThre
     if (dead !== undefined) return
     dead = error
     started.reject(error)
-    const rejected = [...sent.flat(), ...waiting]
+    const [begun, unsent] = [sent.flat(), waiting]
     sent = []
     commands = []
     waiting = []
     count = 0
-    for (const { reject } of rejected) reject(unavailable('The store has stopped', error))
+    for (const { reject } of begun) reject(outcomeUnknown(error))
+    for (const { reject } of unsent) reject(unavailable('The store has stopped', error))
     drained?.()
     if (running) onFatal(error)
   }

@@ -1,0 +1,247 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { pino } from 'pino'
+import { createApp } from '../src/app.ts'
+import { readConfig, settings } from '../src/config.ts'
+import { adoption } from '../src/contracts/adoption/routes.ts'
+import { properties as adoptionProperties } from '../src/contracts/adoption/wire.ts'
+import type { Contract } from '../src/contracts/contract.ts'
+import { records } from '../src/contracts/records/routes.ts'
+import {
+  maxLength as recordsMaxLength,
+  properties as recordsProperties,
+} from '../src/contracts/records/wire.ts'
+import type { Properties } from '../src/contracts/request.ts'
+import { claim } from '../src/directory/claims.ts'
+import { userNotFound } from '../src/directory/decide.ts'
+import { type Code, codes, type Refusal, refusal } from '../src/directory/errors.ts'
+import type { Writer } from '../src/directory/field-types.ts'
+import { catalogue, type FieldName, fieldNames } from '../src/directory/fields.ts'
+import { policy } from '../src/directory/policy.ts'
+import { claimsTaken } from '../src/directory/store.ts'
+import { maxId } from '../src/directory/user.ts'
+
+/**
+ * Writes docs/reference/ from the code, so that nothing is described twice. The same code gives the
+ * same bytes; test/docs.test.ts fails when what is checked in differs.
+ */
+export const folder = new URL('./reference/', import.meta.url)
+
+interface Described {
+  readonly contract: Contract
+  readonly properties: Properties
+  readonly maxLength: Readonly<Partial<Record<FieldName, number>>>
+}
+
+const contracts: readonly Described[] = [
+  { contract: adoption, properties: adoptionProperties, maxLength: {} },
+  { contract: records({ upsert: true }), properties: recordsProperties, maxLength: recordsMaxLength },
+]
+
+/** @returns the text of every file of the reference, by its name */
+export async function generate(): Promise<ReadonlyMap<string, string>> {
+  return new Map([
+    ['config.md', config()],
+    ['fields.md', fields()],
+    ['policy.md', policies()],
+    ['errors.md', errors()],
+    ['openapi.json', await openapi()],
+  ])
+}
+
+function config(): string {
+  const rows = Object.values(settings).map(({ name, fallback, doc }) => [
+    code(name),
+    fallback === '' ? 'empty' : code(fallback),
+    `${doc}.`,
+  ])
+  return page('Settings', 'src/config.ts', [
+    'Settings come from the environment and are read once, at the start.',
+    table(['Name', 'Default', 'What it does'], rows),
+    'The start stops, and names every reason, where a value is wrong, where a `ROSTER_` variable is not in ' +
+      'this table, where `DATABASE_URL` is set (this version keeps its data in SQLite only), and where a ' +
+      'combination is unsafe: `HOST` must be a loopback address while the contracts are open to loopback.',
+    'With `--demo` the default of `ROSTER_OPEN_CONTRACTS` is `loopback`, and `always` is refused.',
+  ])
+}
+
+function fields(): string {
+  const names = contracts.map(({ contract }) => contract.name)
+  const rows = fieldNames.map((name) => {
+    const { doc, claim, once, write } = catalogue[name]
+    const remarks = [claim && 'unique', once && 'set once'].filter(
+      (remark) => remark && !doc.includes(remark),
+    )
+    return [
+      code(name),
+      [doc, ...remarks].join('; '),
+      describe(catalogue[name].schema),
+      clearedBy(name),
+      writers(write),
+      ...contracts.map((described) => shownAs(described, name)),
+    ]
+  })
+  return page('Fields', 'src/directory/fields.ts and the wire.ts of each contract', [
+    "What a person's record holds. A field without a value is `null`.",
+    table(['Field', 'What it is', 'Valid values', 'null clears it', 'May be written by', ...names], rows),
+    [
+      'Besides these every record has values that only Roster sets:',
+      '',
+      `- \`id\`: a whole number from 1 to ${maxId}. An id that once named a person never names another.`,
+      '- `uid`: `usr_` and random characters of 0-9 and a-z.',
+      '- `status`: active, blocked, deleted or erased.',
+      '- `version`: counts the changes of this record, from 1. It is the `ETag`.',
+      '- `created_at`, `updated_at`.',
+    ].join('\n'),
+    'Lengths count Unicode code points, after NFC. Text is stored as sent after NFC, and never trimmed. ' +
+      'Control characters (but line breaks and tabs in `bio`) and lone surrogates are refused.',
+    'Limits judge a value that changes. One that is sent back as it is passes, whatever rules came since.',
+    'Who *self*, *service* and *admin* are: [policy.md](policy.md).',
+  ])
+}
+
+/** A JSON Schema of the catalogue, in words. */
+function describe(schema: Readonly<Record<string, unknown>>): string {
+  const { type, minLength = 0, maxLength, format, pattern } = schema
+  if (Array.isArray(schema.enum)) return schema.enum.map(code).join(', ')
+  const parts = [String(type)]
+  if (maxLength !== undefined) {
+    parts.push(
+      minLength === maxLength ? `${maxLength} characters` : `${minLength} to ${maxLength} characters`,
+    )
+  }
+  if (typeof format === 'string') parts.push(`format ${code(format)}`)
+  if (typeof pattern === 'string') parts.push(code(pattern))
+  return parts.join(', ')
+}
+
+function clearedBy(name: FieldName): string {
+  const { clear } = catalogue[name]
+  if (clear === 'always') return 'yes'
+  if (clear === 'never') return 'no'
+  const here = contracts.map(({ contract }) => contract.name).filter((contract) => clear.includes(contract))
+  if (clear.includes('operator')) here.push('the command line')
+  return here.length === 0 ? 'no' : `through ${here.join(', ')}`
+}
+
+function writers(write: readonly Writer[]): string {
+  return write.length === 0 ? 'nobody' : write.join(', ')
+}
+
+function shownAs({ properties, maxLength }: Described, field: FieldName): string {
+  const property = Object.entries(properties).find(([, shown]) => shown === field)?.[0]
+  if (property === undefined) return '–'
+  const max = maxLength[field]
+  return max === undefined ? code(property) : `${code(property)}, at most ${max} characters`
+}
+
+function policies(): string {
+  const relations = ['self', 'peer', 'service', 'admin'] as const
+  const words = {
+    none: 'no',
+    every: 'yes',
+    own: 'the fields of *self*',
+    service: 'the fields of *service*',
+    admin: 'the fields of *admin*',
+  } as const
+  const rows = Object.entries(policy).map(([action, rule]) => [
+    action,
+    code(rule.scope),
+    ...relations.map((relation) => words[rule[relation]]),
+  ])
+  return page('Policy', 'src/directory/policy.ts', [
+    'Who may do what to a user. Every contract and every store answers by this table.',
+    table(['Action', 'Scope needed', ...relations], rows),
+    [
+      '- *self*: the person whom the record is about.',
+      '- *peer*: another person.',
+      '- *service*: a caller without the `admin` scope that is no person. Whoever comes in through a contract ' +
+        'that knows no credentials, where the operator opened it, is one, with the scopes `read` and `write`.',
+      '- *admin*: a caller with the `admin` scope, which stands for the other scopes too. The command line is one.',
+    ].join('\n'),
+    'The `role` of a person grants nothing here.',
+    '## The fields of each',
+    (['self', 'service', 'admin'] as const)
+      .map((writer) => `- *${writer}*: ${fieldsOf(writer).map(code).join(', ')}`)
+      .join('\n'),
+  ])
+}
+
+function fieldsOf(writer: Writer): readonly FieldName[] {
+  return fieldNames.filter((name) => catalogue[name].write.includes(writer))
+}
+
+const meanings: Readonly<Record<Code, string>> = {
+  invalid: 'The request is wrong in itself; everything that is wrong is named at once',
+  unauthenticated: 'Credentials are needed, or the contract is closed; with `WWW-Authenticate`',
+  forbidden: 'The caller may not do this, or not to this field',
+  not_found: 'There is no such user to be seen',
+  unknown_path: 'There is nothing at this path',
+  method_not_allowed: 'The address does not know the method; with `Allow`',
+  precondition_failed: '`If-Match` or `If-None-Match` does not hold',
+  conflict: 'Another user has a value that only one may have',
+  misdirected: 'The `Host` is not one that Roster answers to',
+  unavailable: 'The store can not answer now; with `Retry-After`',
+  outcome_unknown: 'It could not be found out in time whether the update was saved; with `Retry-After`',
+  internal: 'A fault in Roster; the log has the cause under the `X-Request-Id`',
+}
+
+function errors(): string {
+  const id = 'req-00000000-0000-0000-0000-000000000000'
+  const samples: Readonly<Partial<Record<Code, Refusal>>> = {
+    conflict: claimsTaken([claim('email', 'fionab@example.com')]),
+    not_found: userNotFound,
+  }
+  const answer = ({ contract }: Described, refused: Code) =>
+    contract.refuse(samples[refused] ?? refusal(refused, ''), id)
+  const rows = codes.map((refused) => [
+    code(refused),
+    meanings[refused],
+    ...contracts.map((described) => {
+      const { status, body } = answer(described, refused)
+      const own = typeof body === 'object' && body !== null && 'code' in body ? `, ${code(body.code)}` : ''
+      return `${status}${own}`
+    }),
+  ])
+  const shapes = contracts.map((described) => {
+    const bodies = (Object.keys(samples) as Code[]).map((refused) => {
+      const { status, body } = answer(described, refused)
+      return `${refused}, ${status}:\n\n\`\`\`json\n${JSON.stringify(body, null, 2)}\n\`\`\``
+    })
+    return [`## Shape: ${described.contract.name}`, ...bodies].join('\n\n')
+  })
+  return page('Errors', 'src/directory/errors.ts and the errors.ts of each contract', [
+    'Every way in which Roster refuses, and the status that each contract gives it.',
+    table(['Code', 'What it means', ...contracts.map(({ contract }) => contract.name)], rows),
+    ...shapes,
+  ])
+}
+
+async function openapi(): Promise<string> {
+  const absent = () => Promise.reject(new Error('documentation needs no store'))
+  const store = { change: absent, get: absent, find: absent, page: absent, ready: absent, close: absent }
+  const app = await createApp({ config: readConfig({}), store, log: pino({ level: 'silent' }) })
+  await app.ready()
+  const document = app.swagger()
+  await app.close()
+  return `${JSON.stringify(document, null, 2)}\n`
+}
+
+function page(title: string, source: string, parts: readonly string[]): string {
+  const origin = `<!-- Made from ${source} by \`npm run docs\`. Change the code, not this file. -->`
+  return `${[`# ${title}`, origin, ...parts].join('\n\n')}\n`
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}
+
+/** As code, in a cell of a table too. */
+function code(text: unknown): string {
+  return `\`${String(text).replaceAll('|', '\\|')}\``
+}
+
+if (import.meta.main) {
+  mkdirSync(folder, { recursive: true })
+  for (const [name, text] of await generate()) writeFileSync(new URL(name, folder), text)
+}

@@ -1,0 +1,175 @@
+import { describe, expect, test } from 'vitest'
+import { type Config, type Environment, readConfig, settings } from './config.ts'
+
+/** What the operator is told. */
+function refusalOf(environment: Environment, demo = false): string[] {
+  try {
+    readConfig(environment, demo)
+  } catch (error) {
+    return (error as Error).message.split('\n')
+  }
+  return []
+}
+
+test('nothing set: this machine only, data beside the service, the open contracts closed', () => {
+  const config = readConfig({})
+  expect(config).toEqual({
+    port: 3000,
+    host: '127.0.0.1',
+    folder: './data',
+    openContracts: 'never',
+    corsOrigins: [],
+    recordsUpsert: true,
+    roles: ['user', 'admin'],
+    maxBody: 1_048_576,
+    logLevel: 'info',
+  })
+  expect(Object.isFrozen(config)).toBe(true)
+})
+
+test('what is not Roster’s is left alone', () => {
+  expect(readConfig({ PATH: '/bin', PORTAL: 'x', ROSTER: 'x', npm_config_port: '1' })).toEqual(readConfig({}))
+})
+
+test('the environment of the process is read where none is given', () => {
+  expect(readConfig()).toEqual(readConfig(process.env))
+})
+
+test.for<[name: string, text: string, key: keyof Config, value: unknown]>([
+  ['PORT', '0', 'port', 0],
+  ['PORT', '65535', 'port', 65_535],
+  ['HOST', '0.0.0.0', 'host', '0.0.0.0'],
+  ['HOST', '::', 'host', '::'],
+  ['ROSTER_DATA', '/var/lib/roster data', 'folder', '/var/lib/roster data'],
+  ['ROSTER_OPEN_CONTRACTS', 'never', 'openContracts', 'never'],
+  ['ROSTER_OPEN_CONTRACTS', 'loopback', 'openContracts', 'loopback'],
+  ['ROSTER_OPEN_CONTRACTS', 'always', 'openContracts', 'always'],
+  ['ROSTER_CORS_ORIGINS', '', 'corsOrigins', []],
+  ['ROSTER_CORS_ORIGINS', 'https://a.example', 'corsOrigins', ['https://a.example']],
+  [
+    'ROSTER_CORS_ORIGINS',
+    ' https://a.example ,http://b.example:8080,',
+    'corsOrigins',
+    ['https://a.example', 'http://b.example:8080'],
+  ],
+  ['ROSTER_RECORDS_UPSERT', 'on', 'recordsUpsert', true],
+  ['ROSTER_RECORDS_UPSERT', 'off', 'recordsUpsert', false],
+  ['ROSTER_ROLES', 'editor, guest_2,user', 'roles', ['user', 'admin', 'editor', 'guest_2']],
+  ['ROSTER_MAX_BODY', '1024', 'maxBody', 1024],
+  ['ROSTER_MAX_BODY', '999999999', 'maxBody', 999_999_999],
+  ['LOG_LEVEL', 'silent', 'logLevel', 'silent'],
+  ['LOG_LEVEL', 'trace', 'logLevel', 'trace'],
+])('%s=%s is understood', ([name, text, key, value]) => {
+  expect(readConfig({ [name]: text })).toEqual({ ...readConfig({}), [key]: value })
+})
+
+const wrong: readonly (readonly [name: string, text: string, hint: string])[] = [
+  ...['', '-1', '65536', '1e3', '80a', ' 80', '3000.5', '0x50'].map(
+    (text) => ['PORT', text, 'must be a number from 0 to 65535'] as const,
+  ),
+  ['HOST', '', 'must not be empty'],
+  ['HOST', ' ', 'must not be empty'],
+  ['ROSTER_DATA', '', 'must not be empty'],
+  ...['', 'yes', 'Loopback', 'loopback '].map(
+    (text) => ['ROSTER_OPEN_CONTRACTS', text, 'must be one of never, loopback, always'] as const,
+  ),
+  ...[
+    '*',
+    'null',
+    'a.example',
+    'https://a.example/',
+    'https://a.example,*',
+    'file://',
+    'HTTPS://A.example',
+  ].map((text) => ['ROSTER_CORS_ORIGINS', text, 'must list origins like https://app.example.com'] as const),
+  ...['', 'true', 'On', '1'].map(
+    (text) => ['ROSTER_RECORDS_UPSERT', text, 'must be one of on, off'] as const,
+  ),
+  ...['Editor', 'a b', 'ü', 'x'.repeat(65)].map((text) => ['ROSTER_ROLES', text, 'must list names'] as const),
+  ...['', '0', '1023', '1000000000', '-5', '1e6', '1MB'].map(
+    (text) => ['ROSTER_MAX_BODY', text, 'must be a number of bytes'] as const,
+  ),
+  ...['', 'INFO', 'verbose'].map((text) => ['LOG_LEVEL', text, 'must be one of fatal, error'] as const),
+]
+
+test.for(wrong)('%s=%j stops the start, by its name and with what would be right', ([name, text, hint]) => {
+  const told = refusalOf({ [name]: text })
+  expect(told).toHaveLength(1)
+  expect(told[0]).toMatch(new RegExp(`^${name} `))
+  expect(told[0]).toContain(hint)
+})
+
+test('every setting has a wrong value above, so none is taken as it comes', () => {
+  expect(new Set(wrong.map(([name]) => name))).toEqual(
+    new Set(Object.values(settings).map(({ name }) => name)),
+  )
+})
+
+test('a setting that does not exist stops the start and is named, a database elsewhere too', () => {
+  expect(refusalOf({ ROSTER_PROT: '80' })).toEqual(['ROSTER_PROT is not a setting of Roster'])
+  expect(refusalOf({ ROSTER_: '' })).toEqual(['ROSTER_ is not a setting of Roster'])
+  expect(refusalOf({ DATABASE_URL: 'postgres://db/roster' })).toEqual([
+    expect.stringMatching(/^DATABASE_URL is set, /),
+  ])
+})
+
+test('all that is wrong is told at once', () => {
+  const told = refusalOf({
+    PORT: 'x',
+    ROSTER_MAX_BODY: '1',
+    LOG_LEVEL: 'loud',
+    ROSTER_PROT: '80',
+    ROSTER_X: '',
+    DATABASE_URL: 'postgres://db/roster',
+  })
+  expect(told.map((line) => line.split(' ')[0])).toEqual([
+    'PORT',
+    'ROSTER_MAX_BODY',
+    'LOG_LEVEL',
+    'ROSTER_PROT',
+    'ROSTER_X',
+    'DATABASE_URL',
+  ])
+})
+
+describe('what is unsafe stops the start', () => {
+  test.for([
+    ['0.0.0.0', false],
+    ['::', false],
+    ['192.168.1.5', false],
+    ['roster.example', false],
+    ['127.0.0.1.evil.example', false],
+    ['127.0.0.1', true],
+    ['127.0.0.2', true],
+    ['::1', true],
+    ['localhost', true],
+  ] as const)('open to this machine, listening on %s: safe is %s', ([host, safe]) => {
+    for (const [environment, demo] of [
+      [{ HOST: host, ROSTER_OPEN_CONTRACTS: 'loopback' }, false],
+      [{ HOST: host }, true],
+      [{ HOST: host, ROSTER_OPEN_CONTRACTS: 'never' }, true],
+    ] as const) {
+      const told = refusalOf(environment, demo)
+      expect(told.map((line) => line.split(' ')[0])).toEqual(safe ? [] : ['HOST'])
+      if (!safe) expect(told[0]).toContain(host)
+    }
+  })
+
+  test('an open door without --demo may be meant, on any address', () => {
+    expect(refusalOf({ HOST: '0.0.0.0', ROSTER_OPEN_CONTRACTS: 'always' })).toEqual([])
+    expect(refusalOf({ HOST: '0.0.0.0', ROSTER_OPEN_CONTRACTS: 'never' })).toEqual([])
+  })
+
+  test('--demo opens to this machine, may be closed, and is never open to others', () => {
+    expect(readConfig({}, true).openContracts).toBe('loopback')
+    expect(readConfig({ ROSTER_OPEN_CONTRACTS: 'never' }, true).openContracts).toBe('never')
+    expect(refusalOf({ ROSTER_OPEN_CONTRACTS: 'always' }, true)).toEqual([
+      expect.stringMatching(/^ROSTER_OPEN_CONTRACTS .*--demo/),
+    ])
+  })
+
+  test('and is told together with everything else that is wrong', () => {
+    const told = refusalOf({ HOST: '0.0.0.0', ROSTER_OPEN_CONTRACTS: 'loopback', ROSTER_PROT: '80' })
+    expect(told.map((line) => line.split(' ')[0]).sort()).toEqual(['HOST', 'ROSTER_PROT'])
+  })
+})
