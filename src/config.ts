@@ -19,6 +19,12 @@ export const settings = {
     'Folder that the database and everything else is kept in',
     nonEmpty,
   ),
+  databaseUrl: setting(
+    'DATABASE_URL',
+    '',
+    'PostgreSQL to keep the directory in, as postgres://user:password@host:port/database, with several hosts separated by commas; without it, SQLite in the data folder',
+    databaseUrl,
+  ),
   openContracts: setting(
     'ROSTER_OPEN_CONTRACTS',
     'never',
@@ -78,16 +84,14 @@ export function readConfig(environment: Environment = process.env, demo = false)
   for (const name of Object.keys(environment)) {
     if (name.startsWith('ROSTER_') && !known.has(name)) wrong.push(`${name} is not a setting of Roster`)
   }
-  if (environment.DATABASE_URL !== undefined) {
-    wrong.push('DATABASE_URL is set, and this version of Roster keeps its data in SQLite only')
-  }
   const config = Object.freeze(values) as Config
-  if (wrong.length === 0) wrong.push(...unsafe(config, demo))
+  wrong.push(...unsafe(config, demo))
   if (wrong.length > 0) throw new Error(wrong.join('\n'))
   return config
 }
 
-function unsafe({ openContracts, host }: Config, demo: boolean): string[] {
+/** Settings that are sound and yet must not come together; one that is not sound is told of already. */
+function unsafe({ openContracts, host = '::1' }: Partial<Config>, demo: boolean): string[] {
   if (demo && openContracts === 'always') {
     return ['ROSTER_OPEN_CONTRACTS must not be always together with --demo, which is for this machine only']
   }
@@ -105,6 +109,15 @@ function setting<V>(name: string, fallback: string, doc: string, parse: (text: s
 
 function nonEmpty(text: string): string {
   if (text.trim() === '') throw new Error('must not be empty')
+  return text
+}
+
+/** Says nothing of what it was given: it may hold a password. */
+function databaseUrl(text: string): string | undefined {
+  if (text === '') return undefined
+  if (!/^postgres(ql)?:\/\/[^/\s]+\/[^/\s]+$/.test(text)) {
+    throw new Error('must be like postgres://user:password@host:5432/database')
+  }
   return text
 }
 

@@ -1,5 +1,5 @@
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import type { Actor } from './directory/actor.ts'
 import { createDirectory } from './directory/directory.ts'
 import type { Rules } from './directory/field-types.ts'
@@ -87,7 +87,8 @@ export async function addDemoPeople(store: Store, rules: Rules): Promise<void> {
 
 /** What a newcomer needs to try every contract, kept for scripts; only its owner may read it. */
 export function writeDemoCredentials(folder: string): string {
-  const path = join(folder, 'demo-credentials.json')
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const path = join(resolve(folder), 'demo-credentials.json')
   writeFileSync(path, `${JSON.stringify({ community_user: 3 }, null, 2)}\n`, { mode: 0o600 })
   return path
 }

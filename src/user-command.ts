@@ -1,12 +1,10 @@
-import { existsSync } from 'node:fs'
-import { join, resolve } from 'node:path'
 import type { Config } from './config.ts'
 import { type Context, createDirectory, type Directory } from './directory/directory.ts'
 import { DirectoryError } from './directory/errors.ts'
 import { type FieldName, fieldNames } from './directory/fields.ts'
 import type { Patch } from './directory/patch.ts'
 import { parseId, type User } from './directory/user.ts'
-import { joinSqlite } from './store/sqlite/store.ts'
+import { joinStore } from './stores.ts'
 
 export const userUsage = `  roster user list          every user, a line of JSON each
   roster user get ID        one user
@@ -36,13 +34,12 @@ export async function runUserCommand(args: readonly string[], config: Config): P
   if (id === undefined)
     throw new Error(`ID must be a whole number from 1 on, and is ${JSON.stringify(idText)}`)
 
-  const folder = resolve(config.folder)
-  if (!existsSync(join(folder, 'roster.db')))
-    throw new Error(`There is no directory in ${folder} (ROSTER_DATA)`)
-  const onFatal = (error: Error) => {
-    throw error
-  }
-  const store = await joinSqlite({ folder, rules: config, onFatal })
+  const store = await joinStore(config, {
+    onFatal: (error) => {
+      throw error
+    },
+    onWarning: (warning) => process.stderr.write(`roster: ${warning}\n`),
+  })
   try {
     const directory = createDirectory({
       store,

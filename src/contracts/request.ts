@@ -12,6 +12,8 @@ import type { User } from '../directory/user.ts'
  */
 export interface Decoded extends Preconditions {
   readonly patch: Patch
+  /** The fields that must be named: none where the body could not be read, so as to tell that alone. */
+  readonly required: readonly FieldName[]
   readonly problems: readonly Problem[]
 }
 
@@ -21,17 +23,22 @@ export type Properties = Readonly<Record<string, FieldName>>
 /** More are not told, to keep the answer to a hostile body short. */
 const maxProblems = 50
 
-/**
- * Decodes a JSON body and the conditional headers.
- * @param id the id of the user as shown; sending it back is no change
- */
-export function decodeWrite(request: FastifyRequest, properties: Properties, id?: number): Decoded {
+export interface Expected {
+  readonly properties: Properties
+  readonly required?: readonly FieldName[]
+  /** The id of the user as shown: sending it back is no change. */
+  readonly id?: number
+}
+
+/** Decodes a JSON body and the conditional headers. */
+export function decodeWrite(request: FastifyRequest, { properties, required = [], id }: Expected): Decoded {
   const { ifMatch, ifNoneMatch, problems: headerProblems } = decodePreconditions(request)
   const body = readJsonObject(request)
-  const decoded =
-    'problem' in body ? { patch: {}, problems: [body.problem] } : toPatch(body.object, properties, id)
+  const isRead = 'object' in body
+  const decoded = isRead ? toPatch(body.object, properties, id) : { patch: {}, problems: [body.problem] }
   return {
     patch: decoded.patch,
+    required: isRead ? required : [],
     problems: [...headerProblems, ...decoded.problems],
     ...(ifMatch !== undefined && { ifMatch }),
     ...(ifNoneMatch !== undefined && { ifNoneMatch }),
@@ -63,13 +70,17 @@ const jsonType = /^application\/(?:[\w!#$&^.-]+\+)?json\s*(?:;\s*charset\s*=\s*"
 function readJsonObject(
   request: FastifyRequest,
 ): { readonly object: object } | { readonly problem: Problem } {
-  const type = request.headers['content-type']
+  const { 'content-type': type, 'content-encoding': encoding = 'identity' } = request.headers
   if (type !== 'application/json' && !jsonType.test(type ?? '')) {
     const problem = {
       property: 'Content-Type',
       location: 'header',
       message: 'must be application/json',
     } as const
+    return { problem }
+  }
+  if (encoding !== 'identity') {
+    const problem = { property: 'Content-Encoding', location: 'header', message: 'must be left out' } as const
     return { problem }
   }
   const bytes = request.body

@@ -292,7 +292,7 @@ describe.each(contracts)('through $name', ({ name, properties, encodeUser, asked
       headers: { 'content-type': 'application/json', ...headers },
       body: Buffer.from(JSON.stringify(body)),
     } as unknown as FastifyRequest
-    const decoded = decodeWrite(request, properties, current.id)
+    const decoded = decodeWrite(request, { properties, id: current.id })
     return decide(
       current,
       {

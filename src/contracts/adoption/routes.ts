@@ -38,10 +38,7 @@ function routesAt(app: FastifyInstance, path: string, directory: Directory): voi
     },
 
     enroll: async (request: FastifyRequest, reply: FastifyReply) => {
-      const result = await directory.create(context(request), {
-        ...decodeWrite(request, properties),
-        required,
-      })
+      const result = await directory.create(context(request), decodeWrite(request, { properties, required }))
       reply.code(201).header('location', `${path}/${result.user.id}`)
       return sendUser(reply, result)
     },
@@ -50,7 +47,7 @@ function routesAt(app: FastifyInstance, path: string, directory: Directory): voi
       const id = knownId(request)
       return sendUser(
         reply,
-        await directory.update(context(request), { ...decodeWrite(request, properties, id), id }),
+        await directory.update(context(request), { ...decodeWrite(request, { properties, id }), id }),
       )
     },
 

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { userNotFound } from '../../directory/decide.ts'
 import type { Directory, Result } from '../../directory/directory.ts'
-import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
-import { parseId } from '../../directory/user.ts'
+import { DirectoryError, type Problem } from '../../directory/errors.ts'
+import { maxId, parseId } from '../../directory/user.ts'
 import { type Contract, context, isUnder } from '../contract.ts'
 import { sendList } from '../list.ts'
 import { decodePreconditions, decodeWrite, entityTag, isNotModified } from '../request.ts'
@@ -56,26 +56,21 @@ function routesAt(app: FastifyInstance, slash: string, handlers: ReturnType<type
 }
 
 function createHandlers(directory: Directory, upsert: boolean) {
-  async function replace(request: FastifyRequest, reply: FastifyReply, id: number) {
-    const asked = {
-      ...decodeWrite(request, properties, id),
-      id,
-      required,
-      maxLength,
-      upsert,
-      invalidFirst: true,
-    }
+  async function replace(request: FastifyRequest, reply: FastifyReply, addressed: Addressed) {
+    const decoded = decodeWrite(request, { properties, required, id: addressed.id })
+    const problems = [...addressed.problems, ...decoded.problems]
+    const asked = { ...decoded, problems, id: addressed.id, maxLength, upsert, invalidFirst: true }
     const result = await directory.replace(context(request), asked)
-    if (result.outcome === 'created') reply.code(201).header('location', `${path}/${id}`)
+    if (result.outcome === 'created') reply.code(201).header('location', `${path}/${result.user.id}`)
     return sendUser(reply, result)
   }
 
   return {
     replaceByQuery: async (request: FastifyRequest<ByQuery>, reply: FastifyReply) =>
-      replace(request, reply, idOfQuery(request)),
+      replace(request, reply, addressOf(request.query.id, 'query')),
 
     replace: async (request: FastifyRequest<ById>, reply: FastifyReply) =>
-      replace(request, reply, idOfPath(request)),
+      replace(request, reply, addressOf(request.params.id, 'path')),
 
     list: async (request: FastifyRequest, reply: FastifyReply) =>
       sendList(reply, directory.stream(context(request), []), encodeUser),
@@ -87,15 +82,22 @@ function createHandlers(directory: Directory, upsert: boolean) {
     },
 
     create: async (request: FastifyRequest, reply: FastifyReply) => {
-      const asked = { ...decodeWrite(request, properties), required, maxLength }
+      const asked = { ...decodeWrite(request, { properties, required }), maxLength }
       const result = await directory.create(context(request), asked)
       reply.code(201).header('location', `${path}/${result.user.id}`)
       return sendUser(reply, result)
     },
 
     update: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
-      const id = idOfPath(request)
-      const asked = { ...decodeWrite(request, properties, id), id, maxLength, invalidFirst: true }
+      const { id, problems } = addressOf(request.params.id, 'path')
+      const decoded = decodeWrite(request, { properties, id })
+      const asked = {
+        ...decoded,
+        problems: [...problems, ...decoded.problems],
+        id,
+        maxLength,
+        invalidFirst: true,
+      }
       return sendUser(reply, await directory.update(context(request), asked))
     },
 
@@ -118,21 +120,21 @@ function knownId(request: FastifyRequest<ById>): number {
   return id
 }
 
-function idOfPath(request: FastifyRequest<ById>): number {
-  return parseId(request.params.id) ?? badId('path', 'must be a whole number from 1 to 9007199254740991')
+/** Which user a request is about; with a problem, the id is nobody's, and all else is still judged. */
+interface Addressed {
+  readonly id: number
+  readonly problems: readonly Problem[]
 }
 
-function idOfQuery(request: FastifyRequest<ByQuery>): number {
-  const { id } = request.query
-  if (id === undefined) return badId('query', 'is required')
-  if (Array.isArray(id)) return badId('query', 'must be given once')
-  return parseId(id) ?? badId('query', 'must be a whole number from 1 to 9007199254740991')
+function addressOf(text: string | string[] | undefined, location: 'path' | 'query'): Addressed {
+  const wrong = (message: string) => ({ id: nobody, problems: [{ property: 'id', location, message }] })
+  if (text === undefined) return wrong('is required')
+  if (Array.isArray(text)) return wrong('must be given once')
+  const id = parseId(text)
+  return id === undefined ? wrong(`must be a whole number from 1 to ${maxId}`) : { id, problems: [] }
 }
 
-function badId(location: 'path' | 'query', message: string): never {
-  const problem: Problem = { property: 'id', location, message }
-  throw new DirectoryError(refusal('invalid', 'The request is not valid', [problem]))
-}
+const nobody = 0
 
 const user = userSchema(properties)
 const wholeBody = bodySchema(properties, { required: true, maxLength })

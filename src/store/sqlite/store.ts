@@ -8,7 +8,7 @@ import type { Rules } from '../../directory/field-types.ts'
 import type { Filter, Outcome, Page, PageQuery, Store } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
 import { cachedUsers, createUserCache, type UserCache } from './cache.ts'
-import { connect } from './control.ts'
+import { connect, listen } from './control.ts'
 import type { Reply } from './group.ts'
 import { own } from './owner.ts'
 import { columns, toUser, unpack } from './rows.ts'
@@ -19,6 +19,7 @@ export interface SqliteOptions {
   readonly rules: Rules
   /** Called once if the store can not go on; every waiting command has been rejected by then. */
   readonly onFatal: (error: Error) => void
+  readonly onWarning?: (warning: string, error: Error) => void
   readonly maxPages?: number
 }
 
@@ -49,6 +50,10 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
     const cache = createUserCache(cachedUsers)
     const writer = await startWriter({ ...options, path, cache })
     const reader = openReader(path, cache)
+    const control = await listen(options.folder, writer.change).catch((error: Error) => {
+      options.onWarning?.('no control socket: commands that write need the server stopped', error)
+      return undefined
+    })
     return {
       change: writer.change,
       ...reader.reads,
@@ -57,6 +62,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
         if (!writer.isAlive()) throw unavailable('The store has stopped')
       },
       close: async () => {
+        control?.close()
         await writer.drain()
         // The last connection to close copies the log and removes it; a reader could do neither.
         reader.close()

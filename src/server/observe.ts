@@ -16,7 +16,7 @@ declare module 'fastify' {
  * An answered request is worth a line at `debug` only, since every update is in the change log
  * anyway, under the same request id; one that was refused, failed or was slow gets one at `info`.
  */
-export function observe(app: FastifyInstance, log: Logger): Observed {
+export function observe(log: Logger): Observed {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const durations = new Histogram({
@@ -25,12 +25,6 @@ export function observe(app: FastifyInstance, log: Logger): Observed {
     labelNames: ['method', 'route', 'status'] as const,
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
     registers: [registry],
-  })
-
-  app.decorateRequest('arrived', 0)
-  app.addHook('onRequest', (request, _reply, done) => {
-    request.arrived = performance.now()
-    done()
   })
 
   function observer(route: string) {
@@ -49,20 +43,33 @@ export function observe(app: FastifyInstance, log: Logger): Observed {
     }
   }
 
-  // A hook for each route, because asking a request for its route builds an object every time; and
-  // before the answer is sent, because hooks after it cost every answer two listeners.
-  app.addHook('onRoute', (options) => {
-    const seen = observer(options.url)
-    const onSend = (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: () => void) => {
-      seen(request.method, reply.statusCode, performance.now() - request.arrived, request.id)
-      done()
-    }
-    options.onSend = [options.onSend ?? [], onSend].flat()
-  })
-
   const lost = observer('none')
   return {
     metrics: () => registry.metrics(),
+
+    routesOf(app) {
+      app.decorateRequest('arrived', 0)
+      app.addHook('onRequest', (request, _reply, done) => {
+        request.arrived = performance.now()
+        done()
+      })
+      // A hook for each route, because asking a request for its route builds an object every time; and
+      // before the answer is sent, because hooks after it cost every answer two listeners.
+      app.addHook('onRoute', (options) => {
+        const seen = observer(options.url)
+        const onSend = (
+          request: FastifyRequest,
+          reply: FastifyReply,
+          _payload: unknown,
+          done: () => void,
+        ) => {
+          seen(request.method, reply.statusCode, performance.now() - request.arrived, request.id)
+          done()
+        }
+        options.onSend = [options.onSend ?? [], onSend].flat()
+      })
+    },
+
     unrouted: (request, status) => lost(request.method, status, 0, request.id),
   }
 }
@@ -70,6 +77,8 @@ export function observe(app: FastifyInstance, log: Logger): Observed {
 export interface Observed {
   /** What Prometheus reads. */
   readonly metrics: () => Promise<string>
+  /** Watches every route that is added from now on. */
+  readonly routesOf: (app: FastifyInstance) => void
   /** To be told of what no route answered. */
   readonly unrouted: (request: Pick<FastifyRequest, 'method' | 'id'>, status: number) => void
 }

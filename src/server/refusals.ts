@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto'
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Logger } from 'pino'
+import type { Contract } from '../contracts/contract.ts'
+import { DirectoryError, type Problem, refusal } from '../directory/errors.ts'
+
+export type Refuse = (
+  error: DirectoryError,
+  request: Pick<FastifyRequest, 'method' | 'url' | 'id' | 'routeOptions'>,
+  reply: FastifyReply,
+) => FastifyReply
+
+/** Tells an error in the shape of the contract whose address was asked for. */
+export function createRefusals(contracts: readonly Contract[], log: Logger): Refuse {
+  return (error, request, reply) => {
+    // The route and not the address, where there is one: an address can be written in many ways.
+    const path = request.routeOptions.url ?? request.url.split('?', 1)[0] ?? ''
+    const contract = contracts.find(({ owns }) => owns(request.method, path)) ?? contracts.at(-1)
+    const reqId = request.id
+    if (error.code === 'internal') log.error({ reqId, err: error.cause }, 'request failed')
+    if (isPassing(error)) log.warn({ reqId, err: error.cause ?? error }, 'request turned away')
+    if (error.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer')
+    if (isPassing(error)) reply.header('retry-after', '1')
+    const answer = (contract as Contract).refuse(error, request.id)
+    return reply.code(answer.status).send(answer.body)
+  }
+}
+
+/** Whether the same request may succeed in a moment. */
+function isPassing({ code }: DirectoryError): boolean {
+  return code === 'unavailable' || code === 'outcome_unknown'
+}
+
+export function invalid(problem: Problem): DirectoryError {
+  return new DirectoryError(refusal('invalid', 'The request is not valid', [problem]))
+}
+
+export function toDirectoryError(error: unknown): DirectoryError {
+  if (error instanceof DirectoryError) return error
+  const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500
+  // The framework's own: a body that is too large, or shorter or longer than it said; a type that is none.
+  if (status === 413) return invalid({ property: 'body', message: 'is too large' })
+  if (status === 415)
+    return invalid({ property: 'Content-Type', location: 'header', message: 'must be a media type' })
+  if (status >= 400 && status < 500) return invalid({ property: 'body', message: 'could not be read' })
+  return new DirectoryError(refusal('internal', 'Something went wrong here'), { cause: error })
+}
+
+/** Answers what is no HTTP request, so belongs to no contract: in the shape of the last one. */
+export function answerNoRequest(
+  error: NodeJS.ErrnoException,
+  socket: Socket,
+  contracts: readonly Contract[],
+): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  const [status, message] = {
+    HPE_HEADER_OVERFLOW: [431, 'has headers that are too large'] as const,
+    ERR_HTTP_REQUEST_TIMEOUT: [408, 'took too long to arrive'] as const,
+  }[error.code ?? ''] ?? [400, 'is no HTTP/1.1 request']
+  const { code, message: said, problems } = invalid({ property: 'request', message })
+  const answer = contracts.at(-1)?.refuse({ code, message: said, problems }, `req-${randomUUID()}`)
+  const body = JSON.stringify(answer?.body)
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'Content-Type: application/json; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+}

@@ -1,0 +1,62 @@
+import { randomUUID } from 'node:crypto'
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import type { Logger } from 'pino'
+import type { Contract } from '../contracts/contract.ts'
+import { DirectoryError, refusal } from '../directory/errors.ts'
+import type { Observed } from './observe.ts'
+import { answerNoRequest, createRefusals, invalid, type Refuse, toDirectoryError } from './refusals.ts'
+
+export interface ServerOptions {
+  /** The last one answers for every address that no other owns. */
+  readonly contracts: readonly Contract[]
+  readonly log: Logger
+  readonly observed: Observed
+  /** Bytes. */
+  readonly maxBody: number
+}
+
+/** The HTTP server that all contracts stand on, without a route yet. */
+export function createServer({ contracts, log, observed, maxBody }: ServerOptions): FastifyInstance {
+  const refuse = createRefusals(contracts, log)
+  const refuseUnrouted: Refuse = (error, request, reply) => {
+    refuse(error, request, reply.header('x-request-id', request.id))
+    observed.unrouted(request, reply.statusCode)
+    return reply
+  }
+  const app = Fastify({
+    bodyLimit: maxBody,
+    requestTimeout: 60_000,
+    // Node.js would answer without a body; the hook below tells what is missing.
+    http: { requireHostHeader: false },
+    clientErrorHandler: (error, socket) => answerNoRequest(error, socket, contracts),
+    genReqId: () => `req-${randomUUID()}`,
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 16_384 },
+    // A path that can not be decoded comes before any route.
+    frameworkErrors: (_error, request, reply) => {
+      const message = 'must be a path with sound percent-encoding'
+      refuseUnrouted(invalid({ property: 'path', location: 'path', message }), request, reply as FastifyReply)
+    },
+  })
+  // Bodies stay bytes until a contract decodes them; schemas describe and do not judge (contracts/schema.ts).
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  app.setValidatorCompiler(() => () => true)
+  app.setErrorHandler((error, request, reply) => refuse(toDirectoryError(error), request, reply))
+  app.setNotFoundHandler((request, reply) => {
+    const error = new DirectoryError(refusal('unknown_path', 'There is nothing at this path'))
+    return refuseUnrouted(error, request, reply)
+  })
+  app.decorateRequest('actor')
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.header('x-request-id', request.id)
+    const { headers, httpVersion } = request.raw
+    if (headers.host === undefined && httpVersion !== '1.0') {
+      return done(invalid({ property: 'Host', location: 'header', message: 'is required' }))
+    }
+    done()
+  })
+  observed.routesOf(app)
+  return app
+}

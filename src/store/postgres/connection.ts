@@ -1,0 +1,167 @@
+import postgres from 'postgres'
+import { outcomeUnknown, unavailable } from '../../directory/errors.ts'
+
+export type Sql = postgres.Sql<{ bigint: number }>
+
+export interface Host {
+  readonly host: string
+  readonly port: number
+}
+
+/** The hosts of `DATABASE_URL`, in its order. A folder, with its slashes percent-encoded, is that of a socket. */
+export function hostsOf(url: string): Host[] {
+  return authorityOf(url)
+    .split(',')
+    .map((part) => {
+      const { hostname, port } = new URL(`postgres://${part}`)
+      return { host: decodeURIComponent(hostname).replace(/^\[(.*)\]$/, '$1'), port: Number(port || 5432) }
+    })
+}
+
+function authorityOf(url: string): string {
+  return /^\w+:\/\/(?:[^@/]*@)?([^/?]*)/.exec(url)?.[1] ?? ''
+}
+
+/**
+ * One connection to one host that takes writes, ready to be used; it is never made anew. The driver's
+ * own pool is not used: it keeps statements whose callers have long been answered and sends them when
+ * the database is back, puts fast ones behind slow ones, takes a standby for a primary, and where
+ * several hosts are away tries them without a pause.
+ * @param onClose called when a connection that was ready has ended
+ */
+export async function openConnection(url: string, at: Host, onClose: () => void): Promise<Sql> {
+  let ready = false
+  const sql = connect(url, at, () => ready && onClose())
+  const { promise, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new Failed('CONNECT_TIMEOUT', 'it does not answer')), connectPatience)
+  try {
+    // What is told to be durable must not depend on a setting of the server's.
+    const [row] = await Promise.race([
+      sql.unsafe(
+        `SELECT current_setting('transaction_read_only') AS read_only, set_config('synchronous_commit',
+           CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
+           ELSE current_setting('synchronous_commit') END, false)`,
+      ),
+      promise,
+    ])
+    if (row?.read_only !== 'off') throw new Failed('25006', 'it is read-only')
+    ready = true
+    return sql
+  } catch (error) {
+    discard(sql)
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Ends a connection at once; whatever is under way on it fails. */
+export function discard(sql: Sql): void {
+  sql.end({ timeout: 0 }).catch(() => {})
+}
+
+/** Milliseconds. */
+const connectPatience = 2_000
+
+function connect(url: string, { host, port }: Host, onclose: () => void): Sql {
+  return postgres(url.replace(authorityOf(url), 'localhost'), {
+    host: [host],
+    port: [port],
+    ...(host.startsWith('/') && { path: `${host}/.s.PGSQL.${port}` }),
+    max: 1,
+    connect_timeout: connectPatience / 1000,
+    max_lifetime: null,
+    // A connection that breaks while the driver fetches types would end the process.
+    fetch_types: false,
+    onnotice: () => {},
+    onclose,
+    // Whoever locks a row for long must not use up all connections.
+    connection: { application_name: 'roster', lock_timeout: 1_500 },
+    // Whole numbers of the schema stay below 2^53.
+    types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
+  })
+}
+
+/** A failure that has no code of PostgreSQL's or the system's. */
+export class Failed extends Error {
+  override readonly name = 'Failed'
+  readonly code: string
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** How a statement failed: each calls for something else. */
+export type Failure = 'again' | 'lost' | 'unanswered' | 'away' | 'taken' | 'other'
+
+/** Serialization failures and deadlocks: nothing was written, and another try may succeed. */
+const again = new Set(['40001', '40P01'])
+
+/** The connection broke while the statement was under way: it may have been committed. */
+const lost = /^(CONNECTION_CLOSED|CONNECTION_DESTROYED|ECONNRESET|EPIPE|ETIMEDOUT|57P01|57P02|57P05|08.{3})$/
+
+/**
+ * The database can not do it now, and has not: not there, starting or stopping, read-only, out of
+ * disk, memory or connections, or somebody holds a lock.
+ */
+const away =
+  /^(CONNECT_TIMEOUT|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENOENT|57P03|57014|55P03|25006|53.{3}|58.{3})$/
+
+export function failureOf(error: unknown): Failure {
+  const code = codeOf(error)
+  if (again.has(code)) return 'again'
+  if (lost.test(code)) return 'lost'
+  if (away.test(code)) return 'away'
+  if (code === 'UNANSWERED') return 'unanswered'
+  return code === '23505' ? 'taken' : 'other'
+}
+
+export function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : ''
+}
+
+/** The unique constraint that a failure with 23505 is about. */
+export function constraintOf(error: unknown): string {
+  return error instanceof Error && 'constraint_name' in error ? String(error.constraint_name) : ''
+}
+
+/** What callers are told of a reading statement that failed: whatever became of it, nothing was written. */
+export function toReadError(error: unknown): unknown {
+  return failureOf(error) === 'other' ? error : unavailable('The database is not available now', error)
+}
+
+/** What callers are told of a writing statement that failed. */
+export function toWriteError(error: unknown): unknown {
+  const failure = failureOf(error)
+  return failure === 'lost' || failure === 'unanswered' ? outcomeUnknown(error) : toReadError(error)
+}
+
+/** A moment that grows and differs, so that nodes in each other's way part. */
+export function pause(tries: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 1 + Math.random() * Math.min(2 ** tries, 100)))
+}
+
+/** In words for the operator. */
+export function inWords(error: unknown): string {
+  switch (codeOf(error)) {
+    case '28P01':
+    case '28000':
+      return 'it refuses the user or the password'
+    case '3D000':
+      return 'it has no database of this name'
+    case '42501':
+      return 'the user may not create tables in this database'
+    case 'ECONNREFUSED':
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+    case 'ENOENT':
+    case 'CONNECT_TIMEOUT':
+      return 'it can not be reached'
+    default:
+      return error instanceof Error ? error.message : String(error)
+  }
+}

@@ -1,0 +1,49 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import type { Sql } from './connection.ts'
+
+const folder = new URL('./migrations/', import.meta.url)
+
+/** The steps in order; the number that a file starts with is the version that it leads to. */
+export const migrations: readonly { readonly version: number; readonly sql: string }[] = readdirSync(folder)
+  .filter((name) => name.endsWith('.sql'))
+  .sort()
+  .map((name) => ({ version: Number.parseInt(name, 10), sql: readFileSync(new URL(name, folder), 'utf8') }))
+
+export const newestVersion = migrations.at(-1)?.version ?? 0
+
+/** The key of the advisory lock that nodes which start together take in turn. */
+const migrationLock = 7_265_737_464
+
+/**
+ * Brings the schema to a version, all steps in one transaction, under a lock that other starting nodes
+ * wait for. A schema that is there already needs no right to change it.
+ * @param sql one connection, since the transaction spans several statements
+ * @throws Error when a newer Roster has written the database
+ */
+export async function migrate(sql: Sql, to = newestVersion): Promise<void> {
+  if ((await foundVersion(sql)) === to) return
+  // Each statement after the lock must see what the node before did, whatever the server's default is.
+  await sql.unsafe('BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = 0')
+  await sql`SELECT pg_advisory_xact_lock(${migrationLock})`
+  const found = await foundVersion(sql)
+  if (found === undefined) await sql`CREATE TABLE schema_version (version int NOT NULL)`
+  for (const { version, sql: step } of migrations) {
+    if (version <= (found ?? 0) || version > to) continue
+    await sql.unsafe(step)
+    await sql`INSERT INTO schema_version (version) VALUES (${version})`
+  }
+  await sql`COMMIT`
+}
+
+async function foundVersion(sql: Sql): Promise<number | undefined> {
+  const [table] = await sql`SELECT to_regclass('schema_version')::text AS name`
+  if (table?.name === null) return undefined
+  const [row] = await sql`SELECT coalesce(max(version), 0) AS version FROM schema_version`
+  const found = Number(row?.version)
+  if (found > newestVersion) {
+    throw new Error(
+      `The database has schema version ${found}, this Roster knows ${newestVersion}: run the newer Roster that wrote it`,
+    )
+  }
+  return found
+}

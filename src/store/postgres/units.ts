@@ -1,0 +1,224 @@
+import type { Change, Unit } from '../../directory/change.ts'
+import type { Claim } from '../../directory/claims.ts'
+import type { FieldName } from '../../directory/fields.ts'
+import type { Page, PageQuery } from '../../directory/store.ts'
+import type { User } from '../../directory/user.ts'
+import { failureOf, pause, toReadError } from './connection.ts'
+import type { Pool, Row, Statement } from './pool.ts'
+import { columns, toSql, toUser } from './rows.ts'
+
+/**
+ * The statements. A unit, or several of one user in a row, is written by one statement, which is a
+ * transaction of its own: compare the version and set the row, move the claims, write the log.
+ * Each takes the time in milliseconds by which its caller wants to hear.
+ */
+export function createUnits({ query }: Pool) {
+  const select = `SELECT ${columns.join(', ')} FROM users WHERE id = $1`
+  const insertSql = insertStatement()
+  /** The shapes that changes have had; past a bound, new ones are not kept: servers keep them per connection. */
+  const updates = new Map<string, string>()
+
+  /** Tries again what failed for reasons that pass: it writes nothing. */
+  async function read(statement: Statement, deadline: number): Promise<readonly Row[]> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await query(statement, deadline)
+      } catch (error) {
+        if (!['again', 'lost'].includes(failureOf(error)) || Date.now() > deadline) throw toReadError(error)
+        await pause(tries)
+      }
+    }
+  }
+
+  return {
+    async get(id: number, deadline: number): Promise<User | undefined> {
+      const [row] = await read({ text: select, parameters: [id], prepare: true }, deadline)
+      return row === undefined ? undefined : toUser(row)
+    },
+
+    async find({ kind, key }: Claim, deadline: number): Promise<User | undefined> {
+      if (!isText(key)) return undefined
+      const text = `SELECT ${columns.join(', ')} FROM users
+        WHERE id = (SELECT user_id FROM claims WHERE kind = $1 AND key = $2)`
+      const [row] = await read({ text, parameters: [kind, key], prepare: true }, deadline)
+      return row === undefined ? undefined : toUser(row)
+    },
+
+    async page({ after, filters }: PageQuery, deadline: number): Promise<Page> {
+      const [end] = await read({ text: endOfPage, parameters: [after], prepare: true }, deadline)
+      if (end === undefined || end.last === null) return { users: [], next: undefined }
+      const conditions = filters.map(
+        ({ name }, i) => ` AND ${name}::text IN (SELECT jsonb_array_elements_text($${i + 3}::text::jsonb))`,
+      )
+      const text = `SELECT ${columns.join(', ')} FROM users
+        WHERE id > $1 AND id <= $2 AND status IN ('active', 'blocked')${conditions.join('')} ORDER BY id`
+      const lists = filters.map(({ values }) => JSON.stringify(values.filter(isText)))
+      const parameters = [after, Number(end.last), ...lists]
+      const rows = await read({ text, parameters, prepare: filters.length === 0 }, deadline)
+      return {
+        users: rows.map(toUser),
+        next: Number(end.rows) < rowsPerPage ? undefined : Number(end.last),
+      }
+    },
+
+    /** Those of the claims that somebody else than the user holds. */
+    async taken(claims: readonly Claim[], userId: number, deadline: number): Promise<Claim[]> {
+      const text = `SELECT kind, key FROM claims
+        JOIN jsonb_to_recordset($1::text::jsonb) AS wanted (kind text, key text) USING (kind, key)
+        WHERE user_id <> $2`
+      const held = await read({ text, parameters: [...claimLists(claims), userId], prepare: true }, deadline)
+      return claims.filter(({ kind, key }) => held.some((one) => one.kind === kind && one.key === key))
+    },
+
+    /**
+     * Whether the log has the change. Telling so writes too, since a server that came back alone shows
+     * what its standbys may not have: the answer leaves when they have all that was written before it.
+     */
+    async wasCommitted(changeId: string, deadline: number): Promise<boolean> {
+      const text = `SELECT pg_logical_emit_message(true, 'roster', '')::text FROM changes WHERE change_id = $1`
+      return (await read({ text, parameters: [changeId], prepare: true }, deadline)).length > 0
+    },
+
+    /** The next id of the allocator's. It may be in use already, by a caller's own choice. */
+    async nextId(deadline: number): Promise<number> {
+      const [row] = await read({ text: `SELECT nextval('user_ids') AS id` }, deadline)
+      return Number(row?.id)
+    },
+
+    /** Moves the allocator past a run of used ids in one query; never back, whoever else is at it. */
+    async skipUsedIds(from: number, deadline: number): Promise<void> {
+      await read({ text: skip, parameters: [allocatorLock, from], prepare: true }, deadline)
+    },
+
+    /** @returns false when the row is not at the version that the first unit was decided on */
+    async write(units: readonly Unit[], deadline: number): Promise<boolean> {
+      return (await query(statementOf(units), deadline)).length > 0
+    },
+  }
+
+  function statementOf(units: readonly Unit[]): Statement {
+    const first = units[0] as Unit
+    const { user } = units.at(-1) as Unit
+    if (first.change.version === 1) {
+      const values = columns.map((name) => toSql(user[name]))
+      const parameters = [...values, ...claimLists(first.take), logRows(units)]
+      return { text: insertSql, parameters, prepare: true }
+    }
+    const changed = [...new Set(units.flatMap((unit) => unit.changed))].sort()
+    const claims = units.some(({ take, release }) => take.length + release.length > 0)
+    const erases = units.some(({ change }) => change.kind === 'erased')
+    const parameters = [
+      user.id,
+      first.change.version - 1,
+      user.status,
+      user.version,
+      user.updated_at,
+      ...changed.map((name) => toSql(user[name])),
+      logRows(units),
+      ...(claims ? [...claimLists(first.release), ...claimLists(first.take)] : []),
+    ]
+    const shape = `${changed.join()} ${claims} ${erases}`
+    const text = updates.get(shape) ?? updateStatement(changed, claims, erases)
+    const prepare = updates.has(shape) || updates.size < maxShapes
+    if (prepare) updates.set(shape, text)
+    return { text, parameters, prepare }
+  }
+}
+
+const maxShapes = 200
+
+/** Rows that a page looks at, whether they match or not. */
+const rowsPerPage = 1_000
+
+const endOfPage = `SELECT max(id) AS last, count(*) AS rows
+  FROM (SELECT id FROM users WHERE id > $1 ORDER BY id LIMIT ${rowsPerPage}) AS page`
+
+/** Whether it can be a value at all: PostgreSQL refuses a statement with any other. */
+function isText(value: string): boolean {
+  return value.isWellFormed() && !value.includes('\0')
+}
+
+/** The key of the advisory lock under which the allocator is moved. */
+const allocatorLock = 7_265_737_465
+
+/** Where nobody has the id after all, and so nothing is to be skipped, no row comes of it. */
+const skip = `
+  SELECT setval('user_ids', greatest(run.last, (SELECT last_value FROM user_ids)))
+  FROM (SELECT pg_advisory_xact_lock($1) OFFSET 0) AS locked, LATERAL (
+    SELECT used.id AS last FROM users AS used LEFT JOIN users AS next ON next.id = used.id + 1
+    WHERE used.id >= $2 AND next.id IS NULL AND EXISTS (SELECT FROM users WHERE id = $2)
+    ORDER BY used.id LIMIT 1
+  ) AS run`
+
+const logColumns = 'change_id, user_id, version, at, actor_kind, actor_id, contract, request_id, kind, fields'
+
+/** Log rows come as one JSON parameter, so that one statement serves any number of them. */
+function logSelect(parameter: number, source: string): string {
+  return `INSERT INTO changes (${logColumns})
+    SELECT entry.change_id, ${source}.id, entry.version, entry.at, entry.actor_kind, entry.actor_id,
+           entry.contract, entry.request_id, entry.kind, entry.fields
+    FROM ${source}, jsonb_to_recordset($${parameter}::text::jsonb) AS entry
+      (change_id uuid, version bigint, at bigint, actor_kind text, actor_id text, contract text,
+       request_id text, kind text, fields jsonb)
+    ORDER BY entry.version
+    RETURNING seq`
+}
+
+function insertStatement(): string {
+  const at = columns.length
+  return `WITH created AS (
+    INSERT INTO users (${columns.join(', ')}) VALUES (${columns.map((name, i) => `$${i + 1}${castOf(name)}`).join(', ')}) RETURNING id
+  ), taken AS (
+    INSERT INTO claims (kind, key, user_id)
+    SELECT wanted.kind, wanted.key, created.id
+    FROM created, jsonb_to_recordset($${at + 1}::text::jsonb) AS wanted (kind text, key text)
+  ) ${logSelect(at + 2, 'created')}`
+}
+
+function updateStatement(changed: readonly FieldName[], claims: boolean, erases: boolean): string {
+  const assignments = changed.map((name, i) => `, ${name} = $${i + 6}${castOf(name)}`).join('')
+  const log = changed.length + 6
+  const moved = `, released AS (
+    DELETE FROM claims USING updated, jsonb_to_recordset($${log + 1}::text::jsonb) AS given (kind text, key text)
+    WHERE claims.kind = given.kind AND claims.key = given.key AND claims.user_id = updated.id
+  ), taken AS (
+    INSERT INTO claims (kind, key, user_id)
+    SELECT wanted.kind, wanted.key, updated.id
+    FROM updated, jsonb_to_recordset($${log + 2}::text::jsonb) AS wanted (kind text, key text)
+  )`
+  const blanked = `, blanked AS (
+    UPDATE changes SET fields = coalesce(
+      (SELECT jsonb_object_agg(entry.key, '[null, null]'::jsonb) FROM jsonb_each(changes.fields) AS entry), '{}')
+    FROM updated WHERE changes.user_id = updated.id
+  )`
+  return `WITH updated AS (
+    UPDATE users SET status = $3, version = $4, updated_at = $5${assignments}
+    WHERE id = $1 AND version = $2 RETURNING id
+  )${claims ? moved : ''}${erases ? blanked : ''} ${logSelect(log, 'updated')}`
+}
+
+function castOf(name: string): string {
+  return name === 'tags' ? '::text::jsonb' : ''
+}
+
+function claimLists(claims: readonly Claim[]): [string] {
+  return [JSON.stringify(claims)]
+}
+
+function logRows(units: readonly Unit[]): string {
+  return JSON.stringify(units.map(({ change }) => logRow(change)))
+}
+
+function logRow({ changeId, version, at, actor, contract, requestId, kind, fields }: Change) {
+  return {
+    change_id: changeId,
+    version,
+    at,
+    actor_kind: actor.kind,
+    actor_id: actor.id,
+    contract,
+    request_id: requestId,
+    kind,
+    fields,
+  }
+}
