@@ -19,6 +19,9 @@ export interface ServiceOptions {
   readonly onFatal: (error: Error) => void
 }
 
+/** Milliseconds that a stop gives requests under way. */
+const stopPatience = 10_000
+
 /** Starts everything in the order in which it depends on each other. */
 export async function startService({ config, demo, log, onFatal }: ServiceOptions): Promise<Service> {
   const onWarning = (warning: string, err?: Error) => log.warn({ err }, warning)
@@ -36,8 +39,11 @@ export async function startService({ config, demo, log, onFatal }: ServiceOption
       close: async () => {
         // A connection whose last answer leaves while we stop would stay open until its client lets go.
         const sweep = setInterval(() => app.server.closeIdleConnections(), 50)
+        // A request that never arrives whole was not accepted.
+        const cut = setTimeout(() => app.server.closeAllConnections(), stopPatience)
         await app.close()
         clearInterval(sweep)
+        clearTimeout(cut)
         await store.close()
       },
     }

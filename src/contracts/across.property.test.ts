@@ -423,6 +423,7 @@ test('whatever is written through either contract shows in both, and nothing els
         await close()
       }
     }),
-    { numRuns: 25 },
+    // A failure is made small for no longer than that, so that it is told before the test times out.
+    { numRuns: 20, interruptAfterTimeLimit: 45_000 },
   )
 }, 60_000)

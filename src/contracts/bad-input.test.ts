@@ -256,7 +256,7 @@ describe('a value nested deeply is refused, and the service goes on', () => {
   beforeEach(async () => {
     own = await startApp()
   })
-  afterEach(() => own.close(), 1_000)
+  afterEach(() => own.close(), 5_000)
 
   test.for([
     ['PATCH /users/4', adoption],

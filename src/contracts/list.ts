@@ -13,9 +13,10 @@ export async function sendList(
 ): Promise<FastifyReply> {
   // Taken before the answer starts, so that a failure still gets a status of its own.
   const first = await pages.next()
+  reply.type('application/json; charset=utf-8')
+  if (reply.request.method === 'HEAD') return reply.send('')
   const second = first.done ? first : await pages.next()
   const text = (users: readonly User[]) => users.map((user) => JSON.stringify(encode(user))).join(',')
-  reply.type('application/json; charset=utf-8')
   if (second.done) return reply.send(`[${text(first.value ?? [])}]`)
 
   async function* body(): AsyncGenerator<string> {

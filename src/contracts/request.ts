@@ -70,19 +70,8 @@ const jsonType = /^application\/(?:[\w!#$&^.-]+\+)?json\s*(?:;\s*charset\s*=\s*"
 function readJsonObject(
   request: FastifyRequest,
 ): { readonly object: object } | { readonly problem: Problem } {
-  const { 'content-type': type, 'content-encoding': encoding = 'identity' } = request.headers
-  if (type !== 'application/json' && !jsonType.test(type ?? '')) {
-    const problem = {
-      property: 'Content-Type',
-      location: 'header',
-      message: 'must be application/json',
-    } as const
-    return { problem }
-  }
-  if (encoding !== 'identity') {
-    const problem = { property: 'Content-Encoding', location: 'header', message: 'must be left out' } as const
-    return { problem }
-  }
+  const problem = badHeader(request)
+  if (problem !== undefined) return { problem }
   const bytes = request.body
   const wrong = (message: string) => ({ problem: { property: 'body', message } })
   if (!(bytes instanceof Buffer) || bytes.length === 0) return wrong('must be a JSON object, and is empty')
@@ -99,6 +88,25 @@ function readJsonObject(
     const at = /position (\d+)/.exec(String(error))?.[1]
     return wrong(`must be valid JSON${at === undefined ? '' : `, and breaks at position ${at}`}`)
   }
+}
+
+/** A body that is not what it is taken for is not read: neither as another type nor as it was packed. */
+function badHeader({ headers }: FastifyRequest): Problem | undefined {
+  const location = 'header'
+  const type = headers['content-type']
+  if (type !== 'application/json' && !jsonType.test(type ?? '')) {
+    return { property: 'Content-Type', location, message: 'must be application/json' }
+  }
+  if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity') {
+    return { property: 'Content-Encoding', location, message: 'must be left out' }
+  }
+  if (
+    headers['transfer-encoding'] !== undefined &&
+    headers['transfer-encoding'].toLowerCase() !== 'chunked'
+  ) {
+    return { property: 'Transfer-Encoding', location, message: 'must be chunked' }
+  }
+  return undefined
 }
 
 /** How many members the object that a sound JSON text consists of has, repeated names included. */
@@ -141,13 +149,15 @@ export function decodePreconditions({
   return { problems, ...(ifMatch && { ifMatch }), ...(ifNoneMatch && { ifNoneMatch }) }
 }
 
-const tagList = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:\s*,\s*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*$/
+// With the empty elements that section 5.6.1.2 wants recipients to overlook.
+const tagList =
+  /^[\s,]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:\s*,[\s,]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*[\s,]*$/
 const tags = /(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"/g
 
 /** RFC 9110, section 8.8.3.2: If-Match compares strongly, so a weak tag never matches there. */
 function parseTags(header: string, comparison: 'strong' | 'weak'): '*' | number[] | null {
   if (header.trim() === '*') return '*'
-  if (header.length > 4096 || !tagList.test(header.trim())) return null
+  if (header.length > 4096 || !tagList.test(header)) return null
   const versions: number[] = []
   for (const [, weak, opaque = ''] of header.matchAll(tags)) {
     if ((weak === undefined || comparison === 'weak') && /^[1-9]\d{0,15}$/.test(opaque))
