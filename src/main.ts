@@ -52,8 +52,11 @@ async function serve(demo: boolean): Promise<void> {
       setImmediate(() => end(1))
     },
   })
+  let stopping = false
   const stop = (signal: string) => {
     log.info({ signal }, 'stopping')
+    if (stopping) return
+    stopping = true
     service.close().then(
       () => {
         log.info('stopped')
@@ -65,8 +68,8 @@ async function serve(demo: boolean): Promise<void> {
       },
     )
   }
-  process.once('SIGTERM', stop)
-  process.once('SIGINT', stop)
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
 }
 
 try {

@@ -54,6 +54,15 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
       options.onWarning?.('no control socket: commands that write need the server stopped', error)
       return undefined
     })
+    const shut = async () => {
+      control?.close()
+      await writer.drain()
+      // The last connection to close copies the log and removes it; a reader could do neither.
+      reader.close()
+      await writer.close()
+      disown()
+    }
+    let closed: Promise<void> | undefined
     return {
       change: writer.change,
       ...reader.reads,
@@ -61,13 +70,9 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
         await reader.reads.get(1)
         if (!writer.isAlive()) throw unavailable('The store has stopped')
       },
-      close: async () => {
-        control?.close()
-        await writer.drain()
-        // The last connection to close copies the log and removes it; a reader could do neither.
-        reader.close()
-        await writer.close()
-        disown()
+      close: () => {
+        closed ??= shut()
+        return closed
       },
     }
   } catch (error) {
@@ -133,6 +138,7 @@ async function startWriter({ path, rules, onFatal, maxPages, cache }: WriterThre
   let waiting: Waiting[] = []
   let count = 0
   let running = false
+  let closing = false
   let dead: Error | undefined
   let drained: (() => void) | undefined
 
@@ -206,6 +212,7 @@ async function startWriter({ path, rules, onFatal, maxPages, cache }: WriterThre
   function change(command: Command): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       if (dead !== undefined) return reject(unavailable('The store has stopped', dead))
+      if (closing) return reject(unavailable('The store has been closed'))
       if (count >= maxWaiting) return reject(unavailable('Too many updates are waiting'))
       const text = JSON.stringify(command)
       if (waiting.length === 0) setImmediate(flush)
@@ -216,8 +223,9 @@ async function startWriter({ path, rules, onFatal, maxPages, cache }: WriterThre
     })
   }
 
-  /** Resolves when nothing waits any more. */
+  /** Takes no more commands, and resolves when none waits any more. */
   function drain(): Promise<void> {
+    closing = true
     return new Promise((resolve) => {
       if (count === 0) resolve()
       else drained = resolve
