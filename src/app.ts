@@ -43,8 +43,8 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
       contract.routes(scope, directory)
     })
   }
-  refuseOtherMethods(app, routes)
   operate(app, store, observed.metrics)
+  refuseOtherMethods(app, routes)
   return app
 }
 

@@ -63,10 +63,13 @@ const people: readonly { readonly uid: string; readonly created: string; readonl
   },
 ]
 
-/** Puts the sample people into a directory that never had anybody. */
-export async function addDemoPeople(store: Store, rules: Rules): Promise<void> {
+/**
+ * Puts the sample people into a directory that never had anybody.
+ * @returns how many were added
+ */
+export async function addDemoPeople(store: Store, rules: Rules): Promise<number> {
   const { users, next } = await store.page({ after: 0, filters: [] })
-  if (users.length > 0 || next !== undefined || (await store.get(1)) !== undefined) return
+  if (users.length > 0 || next !== undefined || (await store.get(1)) !== undefined) return 0
   const actor: Actor = {
     kind: 'operator',
     id: 'demo',
@@ -83,9 +86,10 @@ export async function addDemoPeople(store: Store, rules: Rules): Promise<void> {
     })
     await directory.create({ actor, requestId: 'demo' }, { patch })
   }
+  return people.length
 }
 
-/** What a newcomer needs to try every contract, kept for scripts; only its owner may read it. */
+/** What a newcomer needs to try the contracts, kept for scripts; only its owner may read it. */
 export function writeDemoCredentials(folder: string): string {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const path = join(resolve(folder), 'demo-credentials.json')

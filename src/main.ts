@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import { readConfig } from './config.ts'
 import { startService } from './service.ts'
-import { runUserCommand, userUsage } from './user-command.ts'
+import { runUserCommand, UsageError, userUsage } from './user-command.ts'
 
 /** The edge of the process: arguments, signals, exit codes. */
 
@@ -47,7 +47,7 @@ async function serve(demo: boolean): Promise<void> {
     demo,
     log,
     onFatal: (error) => {
-      log.fatal({ err: error }, 'the store can not go on; what was not acknowledged may be lost')
+      log.fatal({ err: error }, 'the store can not go on')
       // The answers that were just rejected still have to leave.
       setImmediate(() => end(1))
     },
@@ -72,9 +72,17 @@ async function serve(demo: boolean): Promise<void> {
   process.on('SIGINT', stop)
 }
 
+// What is written is for the user of the process only, whatever folder it is put into.
+process.umask(0o077)
 try {
   await main(process.argv.slice(2))
 } catch (error) {
   process.stderr.write(`roster: ${error instanceof Error ? error.message : String(error)}\n`)
-  process.exitCode = 1
+  process.exitCode = isUsage(error) ? 2 : 1
+}
+
+/** Arguments that make no sense, as opposed to a command that could not be done. */
+function isUsage(error: unknown): boolean {
+  if (error instanceof UsageError) return true
+  return error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')
 }

@@ -28,8 +28,8 @@ export async function startService({ config, demo, log, onFatal }: ServiceOption
   const store = await openStore(config, { onFatal, onWarning })
   try {
     if (demo) {
-      await addDemoPeople(store, { roles: config.roles })
-      log.info({ file: writeDemoCredentials(config.folder) }, 'demo: sample people and credentials are ready')
+      const added = await addDemoPeople(store, { roles: config.roles })
+      log.info({ added, file: writeDemoCredentials(config.folder) }, 'demo: sample people')
     }
     const app = await createApp({ config, store, log })
     const url = await app.listen({ host: config.host, port: config.port })

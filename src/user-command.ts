@@ -15,6 +15,11 @@ export const userUsage = `  roster user list          every user, a line of JSON
   roster user erase ID      forget a user for ever
 `
 
+/** The arguments make no sense. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
 /** The operator at the machine may do everything; the change log says that it was the operator. */
 const operator: Context = {
   actor: { kind: 'operator', id: null, scopes: ['read', 'write', 'admin'], contract: 'operator' },
@@ -29,10 +34,10 @@ export async function runUserCommand(args: readonly string[], config: Config): P
   const [verb = '', idText, json, ...more] = args
   const takes = { list: 0, get: 1, update: 2, remove: 1, restore: 1, erase: 1 }[verb]
   if (takes === undefined || args.length !== takes + 1 || more.length > 0)
-    throw new Error(`Usage:\n${userUsage}`)
+    throw new UsageError(`Usage:\n${userUsage}`)
   const id = takes === 0 ? 0 : parseId(idText ?? '')
   if (id === undefined)
-    throw new Error(`ID must be a whole number from 1 on, and is ${JSON.stringify(idText)}`)
+    throw new UsageError(`ID must be a whole number from 1 on, and is ${JSON.stringify(idText)}`)
 
   const store = await joinStore(config, {
     onFatal: (error) => {
@@ -81,14 +86,14 @@ function parsePatch(json: string): Patch {
   try {
     patch = JSON.parse(json)
   } catch {
-    throw new Error('The change must be a JSON object, like \'{"phone": "555-0100"}\'')
+    throw new UsageError('The change must be a JSON object, like \'{"phone": "555-0100"}\'')
   }
   if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) {
-    throw new Error('The change must be a JSON object, like \'{"phone": "555-0100"}\'')
+    throw new UsageError('The change must be a JSON object, like \'{"phone": "555-0100"}\'')
   }
   for (const name of Object.keys(patch)) {
     if (!fieldNames.includes(name as FieldName))
-      throw new Error(`${name} is no field; fields are ${fieldNames.join(', ')}`)
+      throw new UsageError(`${name} is no field; fields are ${fieldNames.join(', ')}`)
   }
   return patch
 }

@@ -14,7 +14,7 @@ export async function sendList(
   // Taken before the answer starts, so that a failure still gets a status of its own.
   const first = await pages.next()
   reply.type('application/json; charset=utf-8')
-  if (reply.request.method === 'HEAD') return reply.send('')
+  if (reply.request.method === 'HEAD') return reply.send(Readable.from([]))
   const second = first.done ? first : await pages.next()
   const text = (users: readonly User[]) => users.map((user) => JSON.stringify(encode(user))).join(',')
   if (second.done) return reply.send(`[${text(first.value ?? [])}]`)

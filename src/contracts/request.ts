@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { FastifyRequest } from 'fastify'
 import type { Preconditions } from '../directory/command.ts'
-import type { Problem } from '../directory/errors.ts'
+import { DirectoryError, type Problem, refusal } from '../directory/errors.ts'
 import type { FieldName } from '../directory/fields.ts'
 import type { Patch } from '../directory/patch.ts'
 import type { User } from '../directory/user.ts'
@@ -171,8 +171,14 @@ export function entityTag(user: User): string {
   return `"${user.version}"`
 }
 
-/** Whether the caller has this representation already (RFC 9110, section 13.1.2, for GET and HEAD). */
+/**
+ * Whether the caller of a GET or HEAD has this representation already (RFC 9110, section 13.2.2).
+ * @throws DirectoryError `precondition_failed` when the caller asked for another one by If-Match
+ */
 export function isNotModified(request: FastifyRequest, user: User): boolean {
-  const { ifNoneMatch } = decodePreconditions(request)
+  const { ifMatch, ifNoneMatch } = decodePreconditions(request)
+  if (ifMatch !== undefined && ifMatch !== '*' && !ifMatch.includes(user.version)) {
+    throw new DirectoryError(refusal('precondition_failed', 'The user has changed since (If-Match)'))
+  }
   return ifNoneMatch !== undefined && (ifNoneMatch === '*' || ifNoneMatch.includes(user.version))
 }

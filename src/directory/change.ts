@@ -22,7 +22,7 @@ export interface Change {
   readonly contract: string
   readonly requestId: string
   readonly kind: ChangeKind
-  readonly fields: { readonly [F in FieldName]?: FieldChange }
+  readonly fields: { readonly [F in FieldName | 'status']?: FieldChange }
 }
 
 /**

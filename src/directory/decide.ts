@@ -3,7 +3,7 @@ import type { Claim } from './claims.ts'
 import type { Command, Create, Lifecycle, Preconditions, Replace, Update } from './command.ts'
 import { type Problem, type Refusal, refusal } from './errors.ts'
 import type { Rules } from './field-types.ts'
-import { type FieldName, fieldNames } from './fields.ts'
+import { catalogue, type FieldName, fieldNames } from './fields.ts'
 import { type Applied, apply } from './patch.ts'
 import { type Action, permit, type Relation } from './policy.ts'
 import { claimsOf, isVisible, noFields, type Status, type User } from './user.ts'
@@ -180,7 +180,8 @@ function commit(
     before === undefined
       ? after
       : { ...after, version: before.version + 1, updated_at: Math.max(command.at, before.updated_at) }
-  const fields: Partial<Record<FieldName, FieldChange>> = {}
+  const fields: Partial<Record<FieldName | 'status', FieldChange>> = {}
+  if (kind === 'removed' || kind === 'restored') fields.status = [before?.status ?? null, user.status]
   for (const name of changed) {
     const old = before === undefined ? null : before[name]
     if (user[name] === old) continue
@@ -208,15 +209,12 @@ function claimsMoved(
   changed: readonly FieldName[],
   kind: ChangeKind,
 ): { take: readonly Claim[]; release: readonly Claim[] } {
-  const touched = kind === 'created' || kind === 'erased' || changed.some(isClaim)
+  const touched =
+    kind === 'created' || kind === 'erased' || changed.some((name) => catalogue[name].claim !== undefined)
   if (!touched) return { take: [], release: [] }
   const held = before === undefined ? [] : claimsOf(before)
   const wanted = claimsOf(after)
   return { take: without(wanted, held), release: without(held, wanted) }
-}
-
-function isClaim(name: FieldName): boolean {
-  return name === 'email' || name === 'username' || name === 'ext_id'
 }
 
 function without(claims: readonly Claim[], others: readonly Claim[]): Claim[] {

@@ -1,4 +1,4 @@
-import type { Claim, ClaimKind } from './claims.ts'
+import type { Claim } from './claims.ts'
 import type { Command } from './command.ts'
 import type { Problem, Refusal } from './errors.ts'
 import { refusal } from './errors.ts'
@@ -49,23 +49,16 @@ export interface Store {
   readonly find: (claim: Claim) => Promise<User | undefined>
   /** A page of bounded cost; paging by `next` neither repeats nor loses anybody while others are added. */
   readonly page: (query: PageQuery) => Promise<Page>
-  /** Resolves when the store can read and write. */
+  /** Resolves when the store can be read and takes commands. */
   readonly ready: () => Promise<void>
   /** Finishes what was accepted, then lets go of everything. */
   readonly close: () => Promise<void>
 }
 
-const fieldOfClaim: Readonly<Record<ClaimKind, string>> = {
-  uid: 'uid',
-  email: 'email',
-  username: 'username',
-  ext_id: 'ext_id',
-}
-
 /** The refusal for claims that someone else holds, the same from every store. */
 export function claimsTaken(claims: readonly Claim[]): Refusal {
   const problems: Problem[] = claims.map(({ kind }) => ({
-    field: fieldOfClaim[kind],
+    field: kind,
     message: 'is taken by another user',
   }))
   return refusal('conflict', 'Another user has this value', problems)

@@ -35,7 +35,7 @@ export function parseId(text: string): number | undefined {
 
 export const noFields = Object.fromEntries(fieldNames.map((name) => [name, null])) as unknown as FieldValues
 
-/** Deleted and erased users are found by nobody but those who may restore them. */
+/** Deleted users are hidden until they are restored, erased ones for ever. */
 export function isVisible(user: User): boolean {
   return user.status === 'active' || user.status === 'blocked'
 }

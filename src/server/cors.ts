@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 
 const methods = 'GET, HEAD, POST, PUT, PATCH, DELETE'
-const exposed = 'ETag, Location, X-Request-Id, Retry-After'
+const headers = 'Authorization, Content-Type, If-Match, If-None-Match'
+const exposed = 'Allow, ETag, Location, Retry-After, WWW-Authenticate, X-Request-Id'
 
 /**
  * Lets pages of other origins call (Fetch Standard, section 3.2), each by its name: never `*`, and
@@ -18,7 +19,7 @@ export function allowOrigins(app: FastifyInstance, isAllowed: (origin: string) =
     if (request.method !== 'OPTIONS' || request.headers['access-control-request-method'] === undefined)
       return done()
     reply.header('access-control-allow-methods', methods)
-    reply.header('access-control-allow-headers', request.headers['access-control-request-headers'] ?? '')
+    reply.header('access-control-allow-headers', headers)
     reply.header('access-control-max-age', '600')
     reply.code(204).send()
   })

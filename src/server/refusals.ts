@@ -19,13 +19,20 @@ export function createRefusals(contracts: readonly Contract[], log: Logger): Ref
     const path = request.routeOptions.url ?? request.url.split('?', 1)[0] ?? ''
     const contract = contracts.find(({ owns }) => owns(request.method, path)) ?? contracts.at(-1)
     const reqId = request.id
-    if (error.code === 'internal') log.error({ reqId, err: error.cause }, 'request failed')
-    if (isPassing(error)) log.warn({ reqId, err: error.cause ?? error }, 'request turned away')
+    if (error.code === 'internal') log.error({ reqId, err: withoutValues(error.cause) }, 'request failed')
+    if (isPassing(error)) log.warn({ reqId, err: withoutValues(error.cause ?? error) }, 'request turned away')
     if (error.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer')
     if (isPassing(error)) reply.header('retry-after', '1')
     const answer = (contract as Contract).refuse(error, request.id)
     return reply.code(answer.status).send(answer.body)
   }
+}
+
+/** What the log may know of an error: a database's own account of it can quote the row. */
+function withoutValues(error: unknown) {
+  if (!(error instanceof Error)) return { message: 'no error, but something was thrown' }
+  const { name, message, stack } = error
+  return { name, message, stack, ...('code' in error && { code: error.code }) }
 }
 
 /** Whether the same request may succeed in a moment. */

@@ -69,8 +69,8 @@ function createHandlers(directory: Directory, upsert: boolean) {
     replaceByQuery: async (request: FastifyRequest<ByQuery>, reply: FastifyReply) =>
       replace(request, reply, addressOf(request.query.id, 'query')),
 
-    replace: async (request: FastifyRequest<ById>, reply: FastifyReply) =>
-      replace(request, reply, addressOf(request.params.id, 'path')),
+    replace: async (request: FastifyRequest<ById & ByQuery>, reply: FastifyReply) =>
+      replace(request, reply, addressInPath(request)),
 
     list: async (request: FastifyRequest, reply: FastifyReply) =>
       sendList(reply, directory.stream(context(request), []), encodeUser),
@@ -132,6 +132,14 @@ function addressOf(text: string | string[] | undefined, location: 'path' | 'quer
   if (Array.isArray(text)) return wrong('must be given once')
   const id = parseId(text)
   return id === undefined ? wrong(`must be a whole number from 1 to ${maxId}`) : { id, problems: [] }
+}
+
+/** The id may be said twice, if it is the same. */
+function addressInPath({ params, query }: FastifyRequest<ById & ByQuery>): Addressed {
+  const address = addressOf(params.id, 'path')
+  if (query.id === undefined || query.id === params.id) return address
+  const message = 'differs from the id in the path'
+  return { id: nobody, problems: [...address.problems, { property: 'id', location: 'query', message }] }
 }
 
 const nobody = 0

@@ -1,9 +1,15 @@
 import { chmodSync, rmSync } from 'node:fs'
-import { createConnection, createServer, type Server, type Socket } from 'node:net'
+import { createConnection, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Command } from '../../directory/command.ts'
-import { type Code, DirectoryError, type Problem, unavailable } from '../../directory/errors.ts'
+import {
+  type Code,
+  DirectoryError,
+  outcomeUnknown,
+  type Problem,
+  unavailable,
+} from '../../directory/errors.ts'
 import type { Outcome, Store } from '../../directory/store.ts'
 
 /**
@@ -19,11 +25,12 @@ type Answer =
     }
 
 /** The owner's side. Nobody else can be listening, so a socket that is there was left by a process that died. */
-export async function listen(folder: string, change: Store['change']): Promise<Server> {
+export async function listen(folder: string, change: Store['change']): Promise<Control> {
   const path = socketPath(folder)
   rmSync(path, { force: true })
   const server = createServer((socket) => {
     socket.on('error', () => socket.destroy())
+    socket.setTimeout(patience, () => socket.destroy())
     createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY }).once('line', (line) => {
       answer(line, change).then((reply) => socket.end(`${JSON.stringify(reply)}\n`))
     })
@@ -33,8 +40,18 @@ export async function listen(folder: string, change: Store['change']): Promise<S
     server.listen(path, resolve)
   })
   chmodSync(path, 0o600)
-  return server
+  return {
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  }
 }
+
+export interface Control {
+  /** Takes no more commands, and resolves when the answers to the others have left. */
+  readonly close: () => Promise<void>
+}
+
+/** Milliseconds that a connection may say nothing. */
+const patience = 5_000
 
 async function answer(line: string, change: Store['change']): Promise<Answer> {
   try {
@@ -58,7 +75,7 @@ export async function connect(folder: string): Promise<Store['change'] | undefin
     if (socket === undefined) throw unavailable('The server has stopped')
     socket.write(`${JSON.stringify(command)}\n`)
     const line = await firstLine(socket)
-    if (line === undefined) throw unavailable('The server did not answer')
+    if (line === undefined) throw outcomeUnknown()
     const reply = JSON.parse(line) as Answer
     if ('error' in reply) throw new DirectoryError(reply.error)
     return reply.outcome

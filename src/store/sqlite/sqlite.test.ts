@@ -17,11 +17,12 @@ import {
   create,
   type Fixture,
   lifecycle,
+  many,
   present,
-  range,
   replace,
   rules,
   storeConformance,
+  times,
   update,
 } from '../conformance.ts'
 import { newestVersion } from './migrate.ts'
@@ -93,11 +94,11 @@ describe('a group of commands in SQLite', () => {
       const before = readKept(folder)
       const outcomes = await group(store, [
         update(1, { username: `ann-${round}` }),
-        ...range(4).map((n) => create({ username: `big-${round}-${n}`, bio: 'ü'.repeat(5_000) })),
+        ...times(4, (n) => create({ username: `big-${round}-${n}`, bio: 'ü'.repeat(5_000) })),
         replace(7, { phone: '7' }),
         lifecycle('erase', 2),
       ])
-      expect(outcomes).toMatchObject(range(7).map(() => unavailable))
+      expect(outcomes).toMatchObject(times(7, () => unavailable))
       expect(readKept(folder)).toEqual(before)
       expect([await store.get(1), await store.get(2)]).toEqual(users)
       expect(await store.get(7)).toBeUndefined()
@@ -160,7 +161,7 @@ describe('a group of commands in SQLite', () => {
 
   it('is turned away when too many wait already, and only what came too late', async () => {
     const store = await open(temporaryFolder())
-    const waiting = range(50_000).map((id) => store.change(update(id, {})))
+    const waiting = times(50_000, (id) => store.change(update(id, {})))
     const settled = await Promise.allSettled(waiting)
     const turnedAway = settled.findIndex(({ status }) => status === 'rejected')
     expect(turnedAway).toBeGreaterThan(1_000)
@@ -183,10 +184,7 @@ describe('a SQLite store that ended uncleanly', () => {
   it('has all that was acknowledged, and after a power cut a whole beginning of it', async () => {
     const folder = temporaryFolder()
     const store = await open(folder)
-    await all(
-      store,
-      range(5).map((n) => create({ username: `name-${n}`, bio: 'x'.repeat(n * 900) })),
-    )
+    await many(store, 5, (n) => create({ username: `name-${n}`, bio: 'x'.repeat(n * 900) }))
     for (let n = 1; n <= 30; n++)
       await all(store, [update((n % 5) + 1, { username: `name-${n}-a` }), update(3, { bio: `bio ${n}` })])
     await all(store, [lifecycle('remove', 1), lifecycle('erase', 2), create({ username: 'late' })])
@@ -200,15 +198,7 @@ describe('a SQLite store that ended uncleanly', () => {
     const size = statSync(join(copy, 'roster.db-wal')).size
     expect(size).toBeGreaterThan(100_000)
     const lengths: number[] = []
-    for (const cut of [
-      0,
-      1,
-      31,
-      2_000,
-      4_100,
-      30_001,
-      ...range(12).map((n) => Math.floor((n * size) / 12.7)),
-    ]) {
+    for (const cut of [0, 1, 31, 2_000, 4_100, 30_001, ...times(12, (n) => Math.floor((n * size) / 12.7))]) {
       const torn = temporaryFolder()
       for (const name of files) cpSync(join(copy, name), join(torn, name))
       truncateSync(join(torn, 'roster.db-wal'), size - cut)

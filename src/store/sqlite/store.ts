@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { Command } from '../../directory/command.ts'
 import { outcomeUnknown, unavailable } from '../../directory/errors.ts'
@@ -45,30 +46,32 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
   mkdirSync(options.folder, { recursive: true, mode: 0o700 })
   const disown = own(options.folder)
   if (disown === undefined) throw new FolderInUse(options.folder)
+  let writer: Awaited<ReturnType<typeof startWriter>> | undefined
   try {
     const path = databaseIn(options.folder)
     const cache = createUserCache(cachedUsers)
-    const writer = await startWriter({ ...options, path, cache })
+    writer = await startWriter({ ...options, path, cache })
+    const { change, drain, close, isAlive } = writer
     const reader = openReader(path, cache)
-    const control = await listen(options.folder, writer.change).catch((error: Error) => {
+    const control = await listen(options.folder, change).catch((error: Error) => {
       options.onWarning?.('no control socket: commands that write need the server stopped', error)
       return undefined
     })
     const shut = async () => {
-      control?.close()
-      await writer.drain()
-      // The last connection to close copies the log and removes it; a reader could do neither.
+      await drain()
+      await control?.close()
+      // The last connection to close makes the final checkpoint; a reader could not.
       reader.close()
-      await writer.close()
+      await close()
       disown()
     }
     let closed: Promise<void> | undefined
     return {
-      change: writer.change,
+      change,
       ...reader.reads,
       ready: async () => {
-        await reader.reads.get(1)
-        if (!writer.isAlive()) throw unavailable('The store has stopped')
+        if (!isAlive()) throw unavailable('The store has stopped')
+        reader.probe()
       },
       close: () => {
         closed ??= shut()
@@ -76,6 +79,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
       },
     }
   } catch (error) {
+    await writer?.close()
     disown()
     throw error
   }
@@ -248,6 +252,7 @@ function openReader(path: string, cache: UserCache) {
   db.exec('PRAGMA cache_size = -32768; PRAGMA query_only = ON')
   const byId = db.prepare(`SELECT ${columns.join(', ')} FROM users WHERE id = ?`)
   byId.setReturnArrays(true)
+  const anybody = db.prepare('SELECT 1 FROM users LIMIT 1')
   const byClaim = db.prepare('SELECT user_id FROM claims WHERE kind = ? AND key = ?')
   const endOfPage = db.prepare(
     `SELECT max(id) AS last, count(*) AS rows FROM (SELECT id FROM users WHERE id > ? ORDER BY id LIMIT ${rowsPerPage})`,
@@ -285,8 +290,13 @@ function openReader(path: string, cache: UserCache) {
         // From the file, since the claim is: the cache may not have heard of it yet.
         return holder === undefined ? undefined : read(Number(holder.user_id))
       },
-      page: async (query: PageQuery) => page(query),
+      // Others get their turn between the pages of a list, however few of them match.
+      page: async (query: PageQuery) => {
+        await nextTurn()
+        return page(query)
+      },
     } satisfies Pick<Store, 'get' | 'find' | 'page'>,
+    probe: () => void anybody.get(),
     close: () => db.close(),
   }
 }

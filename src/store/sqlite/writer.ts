@@ -23,7 +23,7 @@ export type FromWriter = { readonly ready: true } | { readonly replies: string }
 /** Committed units after which the write-ahead log is copied into the database. */
 const unitsPerCheckpoint = 2_000
 /** Milliseconds without a write after which it is copied anyway. */
-const idleBeforeCheckpoint = 500
+const idleTime = 500
 
 function open({ path, rules, maxPages }: WriterOptions) {
   const db = new DatabaseSync(path, { timeout: 5_000 })
@@ -41,7 +41,7 @@ function serve(port: MessagePort, options: WriterOptions): void {
   let sinceCheckpoint = 0
   let idle: NodeJS.Timeout | undefined
 
-  function copyLog(): void {
+  function copyToDatabase(): void {
     clearTimeout(idle)
     idle = undefined
     try {
@@ -62,9 +62,8 @@ function serve(port: MessagePort, options: WriterOptions): void {
       from += length
     }
     sinceCheckpoint += replies.reduce((count, reply) => count + (isCommitted(reply) ? 1 : 0), 0)
-    if (sinceCheckpoint >= unitsPerCheckpoint) copyLog()
-    else if (sinceCheckpoint > 0 && idle === undefined)
-      idle = setTimeout(guarded(copyLog), idleBeforeCheckpoint)
+    if (sinceCheckpoint >= unitsPerCheckpoint) copyToDatabase()
+    else if (sinceCheckpoint > 0) idle = idle?.refresh() ?? setTimeout(guarded(copyToDatabase), idleTime)
   }
 
   function close(): void {
