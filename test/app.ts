@@ -64,7 +64,7 @@ export async function startApp(overrides: Partial<Config> = {}): Promise<TestApp
 }
 
 /** An answer that is not there by then will not come. */
-const deadline = 5_000
+const deadline = 10_000
 
 // Not fetch: it puts paths in order, keeps Host and Origin to itself, and knows no TRACE.
 async function call(
