@@ -27,4 +27,4 @@ const server = createServer((request, response) => {
   })
 })
 
-server.listen(Number(process.env.PORT), '127.0.0.1', () => process.stdout.write('listening\n'))
+server.listen(Number(process.env.PORT), '127.0.0.1')

@@ -1,222 +1,207 @@
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir, totalmem } from 'node:os'
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { parseArgs, promisify } from 'node:util'
-import { createDirectory } from '../src/directory/directory.ts'
-import { openSqlite } from '../src/store/sqlite/store.ts'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { loadavg } from 'node:os'
+import { parseArgs } from 'node:util'
+import postgres from 'postgres'
+import { type Ground, prepareGround } from './ground.ts'
+import { hasTool, loadAtRate, type Rated, type Sample } from './load.ts'
+import { report } from './report.ts'
+import type { Results } from './results.ts'
+import { count, kinds, matches, requestOf, type Scenario, scenarios, whats } from './scenarios.ts'
+import { type StatementTimes, timeStatements } from './statements.ts'
+import { median } from './stats.ts'
+import { residentMegabytes, startRoster } from './targets.ts'
 
 /**
- * Roster and a bare `node:http` echo side by side: the same requests from wrk on the same machine, in
- * alternating rounds, so that a slow moment of the machine hits both. Every PATCH changes something,
- * every answer is checked, and at the end the change log must have a row for each of them.
- *
- *   npm run bench                      writes bench/RESULTS.md
- *   npm run bench -- --rounds 3 --seconds 2 --print
+ * Roster beside a bare echo, json-server and pgbench on one machine, in alternating rounds, so that a
+ * slow moment of the machine hits all of them. Every update changes something, every answer is
+ * checked, and at the end the change log must have a row for each of them.
  */
+const usage = `npm run bench                            writes bench/RESULTS.md and bench/charts/
+npm run bench -- --quick                 the same in under three minutes, less exact
+npm run bench -- --only sqlite,get       some of it, printed
+  servers: ${whats.join(' ')}; kinds: ${kinds.join(' ')}
+  --rounds N --seconds N --connections N --print`
+
+/** Connections that the adapter keeps to PostgreSQL (src/store/postgres/store.ts). */
+const adapterConnections = 8
+
 const { values: options } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '7' },
-    seconds: { type: 'string', default: '5' },
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
     connections: { type: 'string', default: '64' },
-    users: { type: 'string', default: '1000' },
     print: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
   },
 })
-const users = Number(options.users)
-/** Updates of Roster that were answered. */
-let expected = 0
-const run = promisify(execFile)
-
-interface Sample {
-  readonly requests: number
-  readonly seconds: number
-  readonly p50: number
-  readonly p99: number
-  readonly max: number
-  readonly failed: number
+const quick = options.quick
+const rounds = Number(options.rounds ?? (quick ? 2 : 7))
+const loadOptions = {
+  seconds: Number(options.seconds ?? (quick ? 1 : 5)),
+  connections: Number(options.connections),
 }
+const only = options.only.split(',').filter((word) => word !== '')
+const unknown = only.filter((word) => ![...whats, ...kinds].some((known) => known === word))
 
-interface Scenario {
-  readonly name: string
-  readonly target: 'echo' | 'roster'
-  readonly method: 'PATCH' | 'GET'
-  readonly users: number
+if (options.help || unknown.length > 0) {
+  process.stdout.write(`${usage}\n`)
+  process.exit(unknown.length > 0 ? 2 : 0)
 }
-
-const scenarios: readonly Scenario[] = [
-  { name: 'echo PATCH', target: 'echo', method: 'PATCH', users },
-  { name: 'Roster PATCH', target: 'roster', method: 'PATCH', users },
-  { name: 'Roster PATCH, one user', target: 'roster', method: 'PATCH', users: 1 },
-  { name: 'echo GET', target: 'echo', method: 'GET', users },
-  { name: 'Roster GET', target: 'roster', method: 'GET', users },
+if (!(await hasTool('wrk'))) {
+  process.stderr.write('The benchmark needs wrk (Debian: apt install wrk; macOS: brew install wrk).\n')
+  process.exit(1)
+}
+/** What others were doing on the machine before it began. */
+const [busy = 0] = loadavg()
+const server = process.env.TEST_POSTGRES_URL ?? 'postgres://127.0.0.1:5432/postgres'
+const database = await versionOf(server)
+const missing = [
+  ...(database === undefined ? [`PostgreSQL at ${new URL(server).host} (TEST_POSTGRES_URL)`] : []),
+  ...((await hasTool('pgbench')) ? [] : ['pgbench']),
 ]
-
-const folder = mkdtempSync(join(tmpdir(), 'roster-bench-'))
+const ground = await prepareGround(database === undefined ? undefined : server)
+process.once('SIGINT', () => void ground.clear().finally(() => process.exit(130)))
 try {
-  await seed(folder)
-  const echo = await start(['bench/echo.ts'], 3101)
-  const roster = await start(['src/main.ts', 'serve'], 3102, {
-    ROSTER_DATA: folder,
-    ROSTER_OPEN_CONTRACTS: 'loopback',
-  })
-  const samples = new Map<string, Sample[]>(scenarios.map(({ name }) => [name, []]))
-  const counted = Number(options.rounds)
-  // The first round warms both up and does not count.
-  for (let round = 0; round <= counted; round++) {
-    for (const scenario of scenarios) {
-      const sample = await load(scenario, round)
+  const results = await measure(ground)
+  const { text, charts } = report(results)
+  process.stdout.write(text)
+  if (!options.print && only.length === 0) {
+    mkdirSync('bench/charts', { recursive: true })
+    for (const [name, svg] of charts) writeFileSync(`bench/charts/${name}.svg`, svg)
+    writeFileSync('bench/RESULTS.md', text)
+  }
+} finally {
+  await ground.clear()
+}
+
+async function measure(on: Ground): Promise<Results> {
+  const chosen = scenarios(quick, adapterConnections).filter(
+    (scenario) => matches(scenario, only) && isPossible(scenario),
+  )
+  const samples = new Map<string, Sample[]>(chosen.map(({ name }) => [name, []]))
+  // The first round puts everything up, warms it, and does not count.
+  for (let round = 0; round <= rounds; round++) {
+    for (const scenario of chosen) {
+      progress(`round ${round} of ${rounds}: ${scenario.name}`)
+      const sample = await scenario.measure(on, round === 0 ? { ...loadOptions, seconds: 1 } : loadOptions)
       if (round > 0) samples.get(scenario.name)?.push(sample)
-      if (scenario.method === 'PATCH' && scenario.target === 'roster') expected += sample.requests
     }
   }
-  const memory = residentMegabytes(roster)
-  await stop(echo)
-  await stop(roster)
-  checkLog(folder)
-  report(samples, memory)
-} finally {
-  rmSync(folder, { recursive: true, force: true })
+  const rated = await measureRates(on, chosen, samples)
+  const memory = await measureMemory(on, chosen)
+  progress('checking the change logs')
+  const checked = await on.check()
+  const start = matches({ what: 'sqlite', kind: 'start' }, only) ? await measureStart(on, chosen) : undefined
+  const statements = chosen.some(({ what }) => what === 'layers') ? await measureStatements(on) : undefined
+  progress('')
+  const run = { rounds, ...loadOptions, adapterConnections, quick, busy, database, missing, commit: commit() }
+  return { run, scenarios: chosen, samples, rated, memory, start, statements, checked }
 }
 
-async function seed(into: string): Promise<void> {
-  const rules = { roles: ['user', 'admin'] }
-  const onFatal = (error: Error) => {
-    throw error
-  }
-  const store = await openSqlite({ folder: into, rules, onFatal })
-  const newUid = () => `usr_${randomUUID().replaceAll('-', '').slice(0, 16)}`
-  const directory = createDirectory({ store, rules, now: Date.now, newChangeId: randomUUID, newUid })
-  const actor = { kind: 'operator', id: 'bench', scopes: ['admin'], contract: 'operator' } as const
-  const made = Array.from({ length: users }, (_, index) => ({
-    first_name: `First${index + 1}`,
-    last_name: `Last${index + 1}`,
-    email: `person${index + 1}@example.com`,
-    phone: '0',
-    interested_in: 'dogs',
-  }))
-  await Promise.all(made.map((patch) => directory.create({ actor, requestId: 'bench' }, { patch })))
-  await store.close()
+function isPossible({ what }: Scenario): boolean {
+  if (database === undefined && (what === 'postgres' || what === 'pgbench')) return false
+  return what !== 'pgbench' || !missing.includes('pgbench')
 }
 
-function start(args: readonly string[], port: number, env: NodeJS.ProcessEnv = {}): Promise<ChildProcess> {
-  const child = spawn(process.execPath, args, {
-    env: { ...process.env, ...env, PORT: String(port) },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  return new Promise((resolve, reject) => {
-    child.once('exit', (code) => reject(new Error(`${args.join(' ')} ended with ${code}`)))
-    child.stdout?.on('data', (text: Buffer) => {
-      if (/listening|"ready"/.test(text.toString())) resolve(child)
-    })
-  })
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  const ended = new Promise((resolve) => child.removeAllListeners('exit').once('exit', resolve))
-  child.kill('SIGTERM')
-  await ended
-}
-
-async function load({ target, method, users: among, name }: Scenario, round: number): Promise<Sample> {
-  const url = `http://127.0.0.1:${target === 'echo' ? 3101 : 3102}`
-  const unique = `${process.pid}-${round}-${scenarios.findIndex((scenario) => scenario.name === name)}`
-  const { stdout } = await run('wrk', [
-    ...[
-      '-t1',
-      `-c${options.connections}`,
-      `-d${options.seconds}s`,
-      '--timeout',
-      '10s',
-      '-s',
-      'bench/load.lua',
-    ],
-    ...[url, '--', method, String(among), unique],
-  ])
-  const sample = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Sample
-  if (sample.failed > 0) throw new Error(`${name}: ${sample.failed} requests failed`)
-  return sample
-}
-
-function residentMegabytes({ pid }: ChildProcess): number {
-  return Math.round(Number(execFileSync('ps', ['-o', 'rss=', '-p', String(pid)]).toString()) / 1024)
-}
-
-/** wrk ends with requests under way, which may or may not have been read: the log may have more rows, never fewer. */
-function checkLog(at: string): void {
-  const db = new DatabaseSync(join(at, 'roster.db'), { readOnly: true })
-  const rows = Number(db.prepare("SELECT count(*) AS n FROM changes WHERE kind = 'updated'").get()?.n)
-  db.close()
-  if (rows < expected) throw new Error(`The log has ${rows} rows for ${expected} answered updates`)
-}
-
-function report(samples: ReadonlyMap<string, readonly Sample[]>, memory: number): void {
-  const rate = (name: string) =>
-    median(samples.get(name) ?? [], ({ requests, seconds }) => requests / seconds)
-  const p99 = (name: string) => median(samples.get(name) ?? [], (sample) => sample.p99)
-  const ratio = (a: string, b: string) =>
-    medianOf(
-      (samples.get(a) ?? []).map((sample, round) => {
-        const other = samples.get(b)?.[round] as Sample
-        return sample.requests / sample.seconds / (other.requests / other.seconds)
-      }),
+/** Latency at half of the rate that each reached under full load. */
+async function measureRates(
+  on: Ground,
+  chosen: readonly Scenario[],
+  samples: ReadonlyMap<string, readonly Sample[]>,
+): Promise<Map<string, Rated>> {
+  const rated = new Map<string, Rated>()
+  const wanted = chosen.filter(({ what, kind, users }) => {
+    const isRoster = what === 'sqlite' || what === 'postgres'
+    return (
+      isRoster &&
+      (kind === 'patch' || kind === 'get') &&
+      users === 1000 &&
+      matches({ what, kind: 'rate' }, only)
     )
-  const rows = scenarios.map(({ name }) => {
-    const of = samples.get(name) ?? []
-    const rates = of.map(({ requests, seconds }) => requests / seconds)
-    const spread = `${whole(Math.min(...rates))}–${whole(Math.max(...rates))}`
-    const p50 = median(of, (sample) => sample.p50)
-    return `| ${name} | ${whole(rate(name))} | ${spread} | ${p50.toFixed(2)} | ${p99(name).toFixed(2)} |`
   })
-  const patch = ratio('Roster PATCH', 'echo PATCH')
-  const get = ratio('Roster GET', 'echo GET')
-  const hot = p99('Roster PATCH, one user') / p99('Roster PATCH')
-  const text = `# Benchmark
+  for (const { name, what, kind, users } of wanted) {
+    progress(`at half of the peak: ${name}`)
+    const peak = median((samples.get(name) ?? []).map(({ requests, seconds }) => requests / seconds))
+    const { target, updated } = await on.roster(what as 'sqlite' | 'postgres', users)
+    const request = requestOf(kind as 'patch' | 'get', users)
+    const times = { rate: Math.round(peak / 2), seconds: quick ? 2 : 20 }
+    const found = await loadAtRate(target, request, times)
+    if (kind === 'patch') updated(found.answered, 0)
+    rated.set(name, found)
+  }
+  return rated
+}
 
-${new Date().toISOString().slice(0, 10)}, commit ${commit()}, Node.js ${process.version}, SQLite ${process.versions.sqlite}.
-Machine: ${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, a virtual one; wrk and the
-servers share it. ${options.connections} connections, ${options.rounds} rounds of ${options.seconds} s each, alternating; medians. Made by \`npm run bench\`.
+async function measureMemory(on: Ground, chosen: readonly Scenario[]): Promise<Results['memory']> {
+  const memory: [string, { now: number; peak: number }][] = []
+  for (const what of ['sqlite', 'postgres'] as const) {
+    const sizes = chosen.filter((scenario) => scenario.what === what).map(({ users }) => users)
+    for (const users of [...new Set(sizes)].sort((a, b) => a - b)) {
+      const { target } = await on.roster(what, users)
+      const found = residentMegabytes(target.pid)
+      if (found !== undefined) memory.push([`Roster on ${what}, ${count(users)} users`, found])
+    }
+  }
+  return memory
+}
 
-Every update is durable before it is answered (\`synchronous=FULL\`), validated, in the change log, and
-changes something. The echo is \`node:http\` alone: it parses and answers JSON and keeps nothing.
+/** From the start of the process to its first good answer, on the largest directory. */
+async function measureStart(on: Ground, chosen: readonly Scenario[]): Promise<Results['start']> {
+  const users = Math.max(
+    ...chosen.filter(({ what }) => what === 'sqlite').map((scenario) => scenario.users),
+    0,
+  )
+  if (users === 0) return undefined
+  const milliseconds: number[] = []
+  let memory = 0
+  for (let i = 0; i < (quick ? 3 : 7); i++) {
+    progress(`start ${i + 1} with ${count(users)} users`)
+    const target = await startRoster({ folder: on.folderOf(users) })
+    milliseconds.push(target.readyAfter)
+    memory = residentMegabytes(target.pid)?.now ?? Number.NaN
+    await target.stop()
+  }
+  return { users, milliseconds, memory }
+}
 
-| what | requests/s | spread | p50 ms | p99 ms |
-|---|---|---|---|---|
-${rows.join('\n')}
+async function measureStatements(on: Ground): Promise<readonly StatementTimes[]> {
+  await on.roster('sqlite', 1000)
+  await on.check()
+  return (quick ? [16] : [16, 64]).map((group) => {
+    progress(`timing the writer’s statements in groups of ${group}`)
+    return timeStatements(on.folderOf(1000), `${on.spareFolder}-${group}`, group)
+  })
+}
 
-| measure | result | goal |
-|---|---|---|
-| PATCH, part of the echo (median of the rounds' ratios) | ${patch.toFixed(2)} | 0.5, failure under 0.40 |
-| GET, part of the echo | ${get.toFixed(2)} | 0.7 |
-| p99 of ${options.connections} callers on one user, against ${options.connections} on ${users} | ${hot.toFixed(2)} × | at most 5 × |
-| resident memory of Roster after the run | ${memory} MB | |
-
-What was checked: no request failed, and the change log has a row for each of the ${expected} answered updates.
-`
-  process.stdout.write(text)
-  if (!options.print) writeFileSync('bench/RESULTS.md', text)
+async function versionOf(url: string): Promise<string | undefined> {
+  const sql = postgres(url, { max: 1, connect_timeout: 2, onnotice: () => {} })
+  try {
+    const [row] = await sql`SHOW server_version`
+    return String(row?.server_version)
+  } catch {
+    return undefined
+  } finally {
+    await sql.end({ timeout: 1 })
+  }
 }
 
 function commit(): string {
-  const git = (...args: string[]) => execFileSync('git', args).toString().trim()
-  const dirty =
-    git('status', '--porcelain', '--', 'src', 'bench/*.ts', 'bench/*.lua') === '' ? '' : ' with changes'
-  return git('rev-parse', '--short', 'HEAD') + dirty
+  const git = (...args: string[]) =>
+    execFileSync('git', ['--no-optional-locks', ...args], { stdio: ['ignore', 'pipe', 'ignore'] })
+      .toString()
+      .trim()
+  try {
+    const changed = git('status', '--porcelain', '--', 'src', 'bench/*.ts', 'bench/*.lua') !== ''
+    return git('rev-parse', '--short', 'HEAD') + (changed ? ' with changes' : '')
+  } catch {
+    return 'unknown'
+  }
 }
 
-function median(samples: readonly Sample[], pick: (sample: Sample) => number): number {
-  return medianOf(samples.map(pick))
-}
-
-function medianOf(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b)
-  const middle = Math.floor(sorted.length / 2)
-  const upper = sorted[middle] ?? Number.NaN
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? upper) + upper) / 2
-}
-
-function whole(value: number): string {
-  return Math.round(value).toLocaleString('en')
+function progress(words: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${words}`)
+  else if (words !== '') process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${words}\n`)
 }

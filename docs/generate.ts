@@ -58,8 +58,7 @@ function config(): string {
     'Settings come from the environment and are read once, at the start.',
     table(['Name', 'Default', 'What it does'], rows),
     'The start stops, and names every reason, where a value is wrong, where a `ROSTER_` variable is not in ' +
-      'this table, where `DATABASE_URL` is set (this version keeps its data in SQLite only), and where a ' +
-      'combination is unsafe: `HOST` must be a loopback address while the contracts are open to loopback.',
+      'this table, and where a combination is unsafe: `HOST` must be a loopback address while the contracts are open to loopback.',
     'With `--demo` the default of `ROSTER_OPEN_CONTRACTS` is `loopback`, and `always` is refused.',
   ])
 }

@@ -269,6 +269,20 @@ describe.each(['running', 'stopped'])('the command line with the server %s', (st
   })
 })
 
+it('ends a list quietly where its reader has read enough', async () => {
+  const folder = temporaryFolder()
+  const server = await serve([], { folder })
+  const send = createClient(server.url, 16)
+  // More than a pipe holds.
+  await Promise.all(
+    range(400).map((id) => send('PUT', `/users?id=${id}`, { ...record, email: `p${id}@example.com` })),
+  )
+  const under = ['sh', '-c', '{ "$@"; echo "code $?" >&2; } | head -n 1', 'sh']
+  const { stdout, stderr } = await run(['user', 'list'], { folder, under })
+  expect(JSON.parse(stdout)).toMatchObject({ id: 1 })
+  expect(stderr).toBe('code 0\n')
+})
+
 describe('--demo', () => {
   it('has the people of the documented examples, credentials for their owner only, and 5 as the next id', async () => {
     const folder = temporaryFolder()

@@ -1,3 +1,4 @@
+import { createConnection, type Socket } from 'node:net'
 import postgres from 'postgres'
 import { outcomeUnknown, unavailable } from '../../directory/errors.ts'
 
@@ -8,18 +9,31 @@ export interface Host {
   readonly port: number
 }
 
-/** The hosts of `DATABASE_URL`, in its order. A folder, with its slashes percent-encoded, is that of a socket. */
+/** Scheme and user; hosts; the rest. */
+const parts = /^(postgres(?:ql)?:\/\/(?:[^@/]*@)?)([^@/?]+)(\/.*)$/
+
+/**
+ * The hosts of `DATABASE_URL`, in its order. A folder, with its slashes percent-encoded, is that of a socket.
+ * @throws Error saying what would be right, and nothing of what was given
+ */
 export function hostsOf(url: string): Host[] {
-  return authorityOf(url)
-    .split(',')
-    .map((part) => {
-      const { hostname, port } = new URL(`postgres://${part}`)
-      return { host: decodeURIComponent(hostname).replace(/^\[(.*)\]$/, '$1'), port: Number(port || 5432) }
-    })
+  const [, , hosts = ''] = parts.exec(url) ?? []
+  return hosts.split(',').map((text) => {
+    const one = URL.parse(`postgres://${text}`)
+    if (one === null || one.hostname === '') {
+      throw new Error(
+        'it must be like postgres://user:password@host:5432/database, with special characters percent-encoded',
+      )
+    }
+    const host = decodeURIComponent(one.hostname).replace(/^\[(.*)\]$/, '$1')
+    return { host, port: Number(one.port || 5432) }
+  })
 }
 
-function authorityOf(url: string): string {
-  return /^\w+:\/\/(?:[^@/]*@)?([^/?]*)/.exec(url)?.[1] ?? ''
+export interface Connection {
+  readonly sql: Sql
+  /** Ends it. What is under way may take so many seconds more, then it fails. */
+  readonly close: (seconds: number) => Promise<void>
 }
 
 /**
@@ -29,9 +43,15 @@ function authorityOf(url: string): string {
  * several hosts are away tries them without a pause.
  * @param onClose called when a connection that was ready has ended
  */
-export async function openConnection(url: string, at: Host, onClose: () => void): Promise<Sql> {
+export async function openConnection(url: string, at: Host, onClose: () => void): Promise<Connection> {
   let ready = false
-  const sql = connect(url, at, () => ready && onClose())
+  const socket = socketOnce(at)
+  const sql = connect(url, socket.make, () => ready && onClose())
+  const close = async (seconds: number) => {
+    await sql.end({ timeout: seconds })
+    // The server would have to hang up too, and one that waits for a standby does not.
+    socket.destroy()
+  }
   const { promise, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => reject(new Failed('CONNECT_TIMEOUT', 'it does not answer')), connectPatience)
   try {
@@ -46,28 +66,21 @@ export async function openConnection(url: string, at: Host, onClose: () => void)
     ])
     if (row?.read_only !== 'off') throw new Failed('25006', 'it is read-only')
     ready = true
-    return sql
+    return { sql, close }
   } catch (error) {
-    discard(sql)
+    void close(0)
     throw error
   } finally {
     clearTimeout(timer)
   }
 }
 
-/** Ends a connection at once; whatever is under way on it fails. */
-export function discard(sql: Sql): void {
-  sql.end({ timeout: 0 }).catch(() => {})
-}
-
 /** Milliseconds. */
 const connectPatience = 2_000
 
-function connect(url: string, { host, port }: Host, onclose: () => void): Sql {
-  return postgres(url.replace(authorityOf(url), 'localhost'), {
-    host: [host],
-    port: [port],
-    ...(host.startsWith('/') && { path: `${host}/.s.PGSQL.${port}` }),
+function connect(url: string, socket: () => Socket, onclose: () => void): Sql {
+  return postgres(url.replace(parts, '$1localhost$3'), {
+    ...{ socket },
     max: 1,
     connect_timeout: connectPatience / 1000,
     max_lifetime: null,
@@ -80,6 +93,22 @@ function connect(url: string, { host, port }: Host, onclose: () => void): Sql {
     // Whole numbers of the schema stay below 2^53.
     types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
   })
+}
+
+/** Left alone, the driver connects again, without a pause and for ever, to a host that hangs up before it is ready. */
+function socketOnce({ host, port }: Host) {
+  let socket: Socket | undefined
+  return {
+    make(): Socket {
+      if (socket !== undefined) throw new Failed('CONNECTION_CLOSED', 'it hangs up')
+      socket = host.startsWith('/')
+        ? createConnection(`${host}/.s.PGSQL.${port}`)
+        : createConnection({ host, port })
+      // Where the driver looks for the name that a certificate must be for.
+      return Object.assign(socket, { host, port })
+    },
+    destroy: () => socket?.destroy(),
+  }
 }
 
 /** A failure that has no code of PostgreSQL's or the system's. */
@@ -161,6 +190,10 @@ export function inWords(error: unknown): string {
     case 'ENOENT':
     case 'CONNECT_TIMEOUT':
       return 'it can not be reached'
+    case 'CONNECTION_CLOSED':
+    case 'CONNECTION_DESTROYED':
+    case 'ECONNRESET':
+      return 'it hangs up'
     default:
       return error instanceof Error ? error.message : String(error)
   }

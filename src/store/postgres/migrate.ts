@@ -21,23 +21,22 @@ const migrationLock = 7_265_737_464
  * @throws Error when a newer Roster has written the database
  */
 export async function migrate(sql: Sql, to = newestVersion): Promise<void> {
-  if ((await foundVersion(sql)) === to) return
+  const [table] = await sql`SELECT to_regclass('schema_version')::text AS name`
+  if (table?.name !== null && (await foundVersion(sql)) === to) return
   // Each statement after the lock must see what the node before did, whatever the server's default is.
   await sql.unsafe('BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = 0')
   await sql`SELECT pg_advisory_xact_lock(${migrationLock})`
+  await sql`CREATE TABLE IF NOT EXISTS schema_version (version int NOT NULL)`
   const found = await foundVersion(sql)
-  if (found === undefined) await sql`CREATE TABLE schema_version (version int NOT NULL)`
   for (const { version, sql: step } of migrations) {
-    if (version <= (found ?? 0) || version > to) continue
+    if (version <= found || version > to) continue
     await sql.unsafe(step)
     await sql`INSERT INTO schema_version (version) VALUES (${version})`
   }
   await sql`COMMIT`
 }
 
-async function foundVersion(sql: Sql): Promise<number | undefined> {
-  const [table] = await sql`SELECT to_regclass('schema_version')::text AS name`
-  if (table?.name === null) return undefined
+async function foundVersion(sql: Sql): Promise<number> {
   const [row] = await sql`SELECT coalesce(max(version), 0) AS version FROM schema_version`
   const found = Number(row?.version)
   if (found > newestVersion) {

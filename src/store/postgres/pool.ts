@@ -1,5 +1,5 @@
 import { unavailable } from '../../directory/errors.ts'
-import { discard, Failed, failureOf, hostsOf, inWords, openConnection, type Sql } from './connection.ts'
+import { type Connection, codeOf, Failed, failureOf, hostsOf, inWords, openConnection } from './connection.ts'
 
 export type Parameter = string | number | boolean | null
 export type Row = Readonly<Record<string, unknown>>
@@ -13,12 +13,17 @@ export interface Statement {
 
 export interface Pool {
   /**
-   * Runs a statement, which is a transaction of its own. Rejects by the deadline: as unavailable while
-   * it has not been sent, and then it never will be; as UNANSWERED once it has been.
+   * Runs a statement, which is a transaction of its own. It waits its turn for as long as the database
+   * answers others. Rejects as unavailable where it has not been sent when nothing has come back for
+   * some time, and then it never will be; as UNANSWERED where it has been.
+   * @param ms how long that time is
    */
-  readonly query: (statement: Statement, deadline: number) => Promise<readonly Row[]>
+  readonly query: (statement: Statement, ms?: number) => Promise<readonly Row[]>
   readonly close: () => Promise<void>
 }
+
+/** Milliseconds after which a caller hears that the database is away: with all the rest, less than two seconds. */
+export const patience = 1_800
 
 /** Statements that may wait for a connection; the next one is turned away. */
 const maxWaiting = 20_000
@@ -32,11 +37,11 @@ const givenUp = 10_000
 interface Job extends Statement {
   readonly resolve: (rows: readonly Row[]) => void
   readonly reject: (error: unknown) => void
-  readonly timer: NodeJS.Timeout
+  readonly ms: number
+  timer?: NodeJS.Timeout
 }
 
-interface Connection {
-  readonly sql: Sql
+interface Worker extends Connection {
   /** The statement under way. */
   job?: Job | undefined
 }
@@ -52,55 +57,68 @@ export function createPool(url: string, size: number): Pool {
   /** Why the last attempt to connect failed. */
   let failure: unknown
   let opening = 0
+  /** When the database gave its last answer. */
+  let answered = 0
   let closing = false
   let opened = Promise.withResolvers<void>()
-  const connections = new Set<Connection>()
-  const idle: Connection[] = []
+  const connections = new Set<Worker>()
+  const idle: Worker[] = []
   const waiting = new Set<Job>()
 
-  function query(statement: Statement, deadline: number): Promise<readonly Row[]> {
+  function query(statement: Statement, ms = patience): Promise<readonly Row[]> {
     return new Promise((resolve, reject) => {
       if (closing) return reject(unavailable('The store has been closed'))
       if (waiting.size >= maxWaiting) return reject(unavailable('Too much is waiting for the database'))
-      const timer = setTimeout(() => giveUp(job), Math.max(deadline - Date.now(), 1))
-      const job: Job = { ...statement, resolve, reject, timer }
+      const job: Job = { ...statement, resolve, reject, ms }
       const connection = idle.pop()
       if (connection !== undefined) return send(connection, job)
       waiting.add(job)
+      job.timer = setTimeout(keepWaiting, ms, job)
       grow()
     })
   }
 
-  function giveUp(job: Job): void {
-    if (waiting.delete(job)) {
-      const reason = failure ?? new Failed('BUSY', 'All connections are busy')
-      return job.reject(unavailable('The database is not available now', reason))
+  function keepWaiting(job: Job): void {
+    const left = answered + job.ms - Date.now()
+    if (left > 0) {
+      job.timer = setTimeout(keepWaiting, left, job)
+      return
     }
+    waiting.delete(job)
+    const reason = failure ?? new Failed('BUSY', 'All connections are busy')
+    job.reject(unavailable('The database is not available now', reason))
+  }
+
+  function giveUp(connection: Worker, job: Job): void {
     job.reject(new Failed('UNANSWERED', 'The database did not answer in time'))
     setTimeout(() => {
-      for (const connection of connections) if (connection.job === job) drop(connection)
+      if (connection.job === job) drop(connection)
     }, givenUp).unref()
   }
 
-  function send(connection: Connection, job: Job): void {
+  function send(connection: Worker, job: Job): void {
     connection.job = job
+    clearTimeout(job.timer)
+    const timer = setTimeout(giveUp, job.ms, connection, job)
     const { text, parameters = [], prepare = false } = job
     connection.sql.unsafe(text, [...parameters], { prepare }).then(
       (rows) => {
-        clearTimeout(job.timer)
+        clearTimeout(timer)
+        answered = Date.now()
         job.resolve(rows)
         free(connection)
       },
       (error: unknown) => {
-        clearTimeout(job.timer)
+        clearTimeout(timer)
         job.reject(error)
-        if (failureOf(error) === 'lost') drop(connection)
-        else free(connection)
+        if (failureOf(error) === 'lost') return drop(connection)
+        answered = Date.now()
+        free(connection)
       },
     )
   }
 
-  function free(connection: Connection): void {
+  function free(connection: Worker): void {
     if (!connections.has(connection)) return
     connection.job = undefined
     const [next] = waiting
@@ -109,11 +127,11 @@ export function createPool(url: string, size: number): Pool {
     send(connection, next)
   }
 
-  function drop(connection: Connection): void {
+  function drop(connection: Worker): void {
     if (!connections.delete(connection)) return
     const at = idle.indexOf(connection)
     if (at >= 0) idle.splice(at, 1)
-    discard(connection.sql)
+    void connection.close(0)
     grow()
   }
 
@@ -128,7 +146,7 @@ export function createPool(url: string, size: number): Pool {
     const at = turn
     try {
       const host = hosts[at % hosts.length] as (typeof hosts)[number]
-      const connection: Connection = { sql: await openConnection(url, host, () => drop(connection)) }
+      const connection: Worker = await openConnection(url, host, () => drop(connection))
       failure = undefined
       connections.add(connection)
       free(connection)
@@ -155,20 +173,20 @@ export function createPool(url: string, size: number): Pool {
       }
       waiting.clear()
       if (opening > 0) await opened.promise
-      await Promise.all([...connections].map(({ sql }) => sql.end({ timeout: 1 })))
+      await Promise.all([...connections].map((connection) => connection.close(1)))
       connections.clear()
     },
   }
 }
 
-/** Milliseconds that a database which is starting or failing over is waited for when Roster starts. */
+/** Milliseconds that a database which is starting too is waited for. */
 const startPatience = 10_000
 
 /**
  * A connection for what is done at start, to the first host that takes writes.
  * @throws Error saying of every host why not
  */
-export async function firstConnection(url: string): Promise<Sql> {
+export async function firstConnection(url: string): Promise<Connection> {
   const hosts = hostsOf(url)
   for (const deadline = Date.now() + startPatience; ; ) {
     const failures: unknown[] = []
@@ -179,8 +197,7 @@ export async function firstConnection(url: string): Promise<Sql> {
         failures.push(error)
       }
     }
-    const passing = failures.some((error) => failureOf(error) === 'lost' || isStarting(error))
-    if (!passing || Date.now() > deadline) {
+    if (!failures.some(isStarting) || Date.now() > deadline) {
       const reasons = hosts.map(({ host, port }, i) => `${host}:${port}: ${inWords(failures[i])}`)
       throw new Error(reasons.join('; '), { cause: failures[0] })
     }
@@ -189,5 +206,5 @@ export async function firstConnection(url: string): Promise<Sql> {
 }
 
 function isStarting(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === '57P03'
+  return codeOf(error) === '57P03'
 }

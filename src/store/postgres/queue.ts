@@ -1,7 +1,7 @@
 import type { Unit } from '../../directory/change.ts'
 import type { Command } from '../../directory/command.ts'
 import { decide } from '../../directory/decide.ts'
-import { unavailable } from '../../directory/errors.ts'
+import { type DirectoryError, unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
 import type { Outcome } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
@@ -9,8 +9,6 @@ import type { User } from '../../directory/user.ts'
 /** A command that waits for its outcome. */
 export interface Waiting {
   readonly command: Command
-  /** When its caller wants to hear, in milliseconds. */
-  readonly deadline: number
   readonly resolve: (outcome: Outcome) => void
   readonly reject: (error: unknown) => void
 }
@@ -24,27 +22,34 @@ const maxBatch = 100
  * A queue for each user who is being changed: the commands that come while one is written wait, and
  * are then written together. So a user whom everybody changes costs no more than others, and only
  * another node can make a decision stale.
- * @param run settles every command that it is given, and never rejects
+ * @param run settles every command that it is given, and never rejects; it resolves with a reason where
+ * those who wait for the same user can not be served either
  */
-export function createQueues(run: (id: number, batch: readonly Waiting[]) => Promise<void>) {
+export function createQueues(
+  run: (id: number, batch: readonly Waiting[]) => Promise<DirectoryError | undefined>,
+) {
   const queues = new Map<number, Waiting[]>()
   let count = 0
 
   async function work(id: number, queue: Waiting[]): Promise<void> {
     while (queue.length > 0) {
       const batch = queue.splice(0, maxBatch)
-      await run(id, batch)
+      const reason = await run(id, batch)
       count -= batch.length
+      if (reason === undefined) continue
+      for (const { reject } of queue) reject(reason)
+      count -= queue.length
+      queue.length = 0
     }
     queues.delete(id)
   }
 
   return {
-    add(id: number, command: Command, deadline: number): Promise<Outcome> {
+    add(id: number, command: Command): Promise<Outcome> {
       if (count >= maxWaiting) return Promise.reject(unavailable('Too many updates are waiting'))
       count++
       return new Promise((resolve, reject) => {
-        const waiting = { command, deadline, resolve, reject }
+        const waiting = { command, resolve, reject }
         const queue = queues.get(id)
         if (queue !== undefined) {
           queue.push(waiting)

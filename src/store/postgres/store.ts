@@ -1,12 +1,13 @@
+import { availableParallelism } from 'node:os'
 import type { Unit } from '../../directory/change.ts'
 import type { Command, Create } from '../../directory/command.ts'
 import { decide } from '../../directory/decide.ts'
-import { outcomeUnknown, unavailable } from '../../directory/errors.ts'
+import { DirectoryError, outcomeUnknown, unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
 import { claimsTaken, type Outcome, type Store } from '../../directory/store.ts'
 import {
+  type Connection,
   constraintOf,
-  discard,
   failureOf,
   hostsOf,
   inWords,
@@ -15,7 +16,7 @@ import {
   toWriteError,
 } from './connection.ts'
 import { migrate } from './migrate.ts'
-import { createPool, firstConnection } from './pool.ts'
+import { createPool, firstConnection, patience } from './pool.ts'
 import { createQueues, plan, type Waiting } from './queue.ts'
 import { createUnits } from './units.ts'
 
@@ -28,8 +29,10 @@ export interface PostgresOptions {
   readonly connections?: number
 }
 
-/** Milliseconds after which a caller hears, whatever the database does: a little less than two seconds. */
-const patience = 1_800
+/** What the machine can keep busy, and not so much that a few nodes use up what a server offers by default. */
+function poolSize(): number {
+  return Math.min(Math.max(4 * availableParallelism(), 8), 24)
+}
 
 /** How a unit can end other than in an error: written, decided on a version that is gone, or refused. */
 type Written = 'done' | 'stale' | Extract<Outcome, { outcome: 'refused' }>
@@ -42,7 +45,7 @@ export async function openPostgres({
   url,
   rules,
   onWarning,
-  connections = 8,
+  connections = poolSize(),
 }: PostgresOptions): Promise<Store> {
   await prepare(url, onWarning)
   const pool = createPool(url, connections)
@@ -51,34 +54,39 @@ export async function openPostgres({
   const underWay = new Set<Promise<unknown>>()
   let closed: Promise<void> | undefined
 
-  /** Brings every command of a batch to its outcome. */
-  async function settle(id: number, batch: readonly Waiting[]): Promise<void> {
+  /**
+   * Brings every command of a batch to its outcome.
+   * @returns why nobody who wants to change this user can be served now, where that is so
+   */
+  async function settle(id: number, batch: readonly Waiting[]): Promise<DirectoryError | undefined> {
     let rest = batch
-    while (rest.length > 0) {
-      const count = await settleSome(id, rest).catch((error: unknown) => {
-        for (const { reject } of rest) reject(error)
-        return rest.length
-      })
-      rest = rest.slice(count)
+    try {
+      while (rest.length > 0) rest = rest.slice(await settleSome(id, rest))
+      return undefined
+    } catch (error) {
+      for (const { reject } of rest) reject(error)
+      return isUnexpected(error) ? undefined : unavailable('The database is not available now', error)
     }
   }
 
   /**
    * Decides as many commands as go together and writes them, again while others are in the way.
    * @returns how many were settled
-   * @throws where nothing was written of any
+   * @throws where nothing was written of those that were not
    */
   async function settleSome(id: number, batch: readonly Waiting[]): Promise<number> {
-    const deadline = batch[0]?.deadline ?? 0
-    for (let tries = 0; ; tries++) {
-      const { units: planned, outcomes } = plan(await units.get(id, deadline), batch, rules)
+    for (let tries = 0, until = 0; ; tries++) {
+      const { units: planned, outcomes } = plan(await units.get(id), batch, rules)
       const together = batch.slice(0, outcomes.length)
       let written: Written
       try {
-        written = planned.length === 0 ? 'done' : await write(planned, deadline)
+        written = planned.length === 0 ? 'done' : await write(planned)
       } catch (error) {
+        // A unit that can not be written for a reason that nobody expected fails alone.
+        if (isUnexpected(error) && planned.length > 1) return settleSome(id, batch.slice(0, 1))
         for (const { reject } of together) reject(error)
-        return together.length
+        if (isUnexpected(error)) return together.length
+        throw unavailable('The database is not available now', error)
       }
       if (written !== 'stale') {
         for (const [i, { resolve }] of together.entries()) {
@@ -88,7 +96,8 @@ export async function openPostgres({
         }
         return together.length
       }
-      if (Date.now() > deadline) throw unavailable('Other nodes keep changing this user')
+      until ||= Date.now() + patience
+      if (Date.now() > until) throw unavailable('Other nodes keep changing this user')
       if (tries > 0) await pause(tries)
     }
   }
@@ -98,15 +107,22 @@ export async function openPostgres({
    * whichever server is the primary by then; where it has nothing, the very same is tried again, since
    * its version and its change_id let only one of the two through, should the first be on its way yet.
    */
-  async function write(batch: readonly Unit[], deadline: number): Promise<Written> {
+  async function write(batch: readonly Unit[]): Promise<Written> {
     const { change, take, user } = batch[0] as Unit
+    let until = 0
     let lost: unknown
-    const wasWritten = async () => lost !== undefined && (await wasCommitted(change.changeId, deadline, lost))
+    async function wasWritten(): Promise<boolean> {
+      if (lost === undefined) return false
+      const left = Math.max(until - Date.now(), 1)
+      return units.wasCommitted(change.changeId, left).catch((error: unknown) => {
+        throw outcomeUnknown(error)
+      })
+    }
     for (let tries = 1; ; tries++) {
       try {
-        if (await units.write(batch, deadline)) return 'done'
-        return (await wasWritten()) ? 'done' : 'stale'
+        if (await units.write(batch)) return 'done'
       } catch (error) {
+        until ||= Date.now() + patience
         switch (failureOf(error)) {
           case 'lost':
             lost = error
@@ -120,7 +136,7 @@ export async function openPostgres({
             if (await wasWritten()) return 'done'
             if (constraintOf(error) === 'users_pkey') return 'stale'
             if (constraintOf(error) !== 'claims_pkey') throw error
-            const taken = await units.taken(take, user.id, deadline)
+            const taken = await units.taken(take, user.id)
             if (taken.length > 0) return { outcome: 'refused', refusal: claimsTaken(taken) }
             // Whoever held them has let go in the meantime.
             break
@@ -128,32 +144,26 @@ export async function openPostgres({
           default:
             throw lost === undefined ? toWriteError(error) : outcomeUnknown(error)
         }
-        if (Date.now() > deadline) throw lost === undefined ? toWriteError(error) : outcomeUnknown(error)
+        if (Date.now() > until) throw lost === undefined ? toWriteError(error) : outcomeUnknown(error)
         await pause(tries)
+        continue
       }
+      return (await wasWritten()) ? 'done' : 'stale'
     }
   }
 
-  async function wasCommitted(changeId: string, deadline: number, cause: unknown): Promise<boolean> {
-    try {
-      return await units.wasCommitted(changeId, deadline)
-    } catch {
-      throw outcomeUnknown(cause)
-    }
-  }
-
-  async function create(command: Create, deadline: number): Promise<Outcome> {
+  async function create(command: Create): Promise<Outcome> {
     // What is refused anyway shall not use up an id.
     const decision = decide(undefined, { ...command, id: command.id ?? 1 }, rules)
     if (decision.outcome !== 'commit') return decision
     for (;;) {
-      const id = command.id ?? (await units.nextId(deadline))
+      const id = command.id ?? (await units.nextId())
       const { unit } = decideNew({ ...command, id })
-      const written = await write([unit], deadline)
+      const written = await write([unit])
       if (written === 'done') return { outcome: 'committed', user: unit.user }
       if (written !== 'stale') return written
       if (command.id !== undefined) throw new Error('a new user needs an id that is free')
-      await units.skipUsedIds(id, deadline)
+      await units.skipUsedIds(id)
     }
   }
 
@@ -163,10 +173,10 @@ export async function openPostgres({
     return decision
   }
 
-  /** Does something that is to be answered in time, and that closing waits for. */
-  function inTime<T>(work: (deadline: number) => Promise<T>): Promise<T> {
+  /** Does what closing waits for. */
+  function track<T>(work: () => Promise<T>): Promise<T> {
     if (closed !== undefined) return Promise.reject(unavailable('The store has been closed'))
-    const promise = work(Date.now() + patience)
+    const promise = work()
     underWay.add(promise)
     const done = () => underWay.delete(promise)
     promise.then(done, done)
@@ -180,13 +190,11 @@ export async function openPostgres({
 
   return {
     change: (command: Command) =>
-      inTime((deadline) =>
-        command.kind === 'create' ? create(command, deadline) : queues.add(command.id, command, deadline),
-      ),
-    get: (id) => inTime((deadline) => units.get(id, deadline)),
-    find: (claim) => inTime((deadline) => units.find(claim, deadline)),
-    page: (query) => inTime((deadline) => units.page(query, deadline)),
-    ready: () => inTime(async (deadline) => void (await units.get(1, deadline))),
+      track(() => (command.kind === 'create' ? create(command) : queues.add(command.id, command))),
+    get: (id) => track(() => units.get(id)),
+    find: (claim) => track(() => units.find(claim)),
+    page: (query) => track(() => units.page(query)),
+    ready: () => track(async () => void (await units.get(1))),
     close: () => {
       closed ??= close()
       return closed
@@ -194,16 +202,20 @@ export async function openPostgres({
   }
 }
 
+function isUnexpected(error: unknown): boolean {
+  return !(error instanceof DirectoryError)
+}
+
 async function prepare(url: string, onWarning: (warning: string) => void): Promise<void> {
-  let sql: Sql | undefined
+  let connection: Connection | undefined
   try {
-    sql = await firstConnection(url)
-    await migrate(sql)
-    await warnOfLoss(sql, hostsOf(url).length, onWarning)
-    await sql.end({ timeout: 1 })
+    connection = await firstConnection(url)
+    await migrate(connection.sql)
+    await warnOfLoss(connection.sql, hostsOf(url).length, onWarning)
   } catch (error) {
-    if (sql !== undefined) discard(sql)
     throw new Error(`PostgreSQL can not be used (DATABASE_URL): ${inWords(error)}`, { cause: error })
+  } finally {
+    await connection?.close(0)
   }
 }
 

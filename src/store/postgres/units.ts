@@ -4,13 +4,12 @@ import type { FieldName } from '../../directory/fields.ts'
 import type { Page, PageQuery } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
 import { failureOf, pause, toReadError } from './connection.ts'
-import type { Pool, Row, Statement } from './pool.ts'
+import { type Pool, patience, type Row, type Statement } from './pool.ts'
 import { columns, toSql, toUser } from './rows.ts'
 
 /**
  * The statements. A unit, or several of one user in a row, is written by one statement, which is a
  * transaction of its own: compare the version and set the row, move the claims, write the log.
- * Each takes the time in milliseconds by which its caller wants to hear.
  */
 export function createUnits({ query }: Pool) {
   const select = `SELECT ${columns.join(', ')} FROM users WHERE id = $1`
@@ -19,33 +18,39 @@ export function createUnits({ query }: Pool) {
   const updates = new Map<string, string>()
 
   /** Tries again what failed for reasons that pass: it writes nothing. */
-  async function read(statement: Statement, deadline: number): Promise<readonly Row[]> {
-    for (let tries = 1; ; tries++) {
+  async function read(statement: Statement, ms = patience): Promise<readonly Row[]> {
+    for (let tries = 1, until = 0; ; tries++) {
       try {
-        return await query(statement, deadline)
+        return await query(statement, until === 0 ? ms : until - Date.now())
       } catch (error) {
-        if (!['again', 'lost'].includes(failureOf(error)) || Date.now() > deadline) throw toReadError(error)
+        until ||= Date.now() + ms
         await pause(tries)
+        if (!['again', 'lost'].includes(failureOf(error)) || Date.now() >= until) throw toReadError(error)
       }
     }
   }
 
+  const nextIds = createTurns(async (count) => {
+    const text = "SELECT nextval('user_ids') AS id FROM generate_series(1, $1::int)"
+    return (await read({ text, parameters: [count], prepare: true })).map(({ id }) => Number(id))
+  })
+
   return {
-    async get(id: number, deadline: number): Promise<User | undefined> {
-      const [row] = await read({ text: select, parameters: [id], prepare: true }, deadline)
+    async get(id: number): Promise<User | undefined> {
+      const [row] = await read({ text: select, parameters: [id], prepare: true })
       return row === undefined ? undefined : toUser(row)
     },
 
-    async find({ kind, key }: Claim, deadline: number): Promise<User | undefined> {
+    async find({ kind, key }: Claim): Promise<User | undefined> {
       if (!isText(key)) return undefined
       const text = `SELECT ${columns.join(', ')} FROM users
         WHERE id = (SELECT user_id FROM claims WHERE kind = $1 AND key = $2)`
-      const [row] = await read({ text, parameters: [kind, key], prepare: true }, deadline)
+      const [row] = await read({ text, parameters: [kind, key], prepare: true })
       return row === undefined ? undefined : toUser(row)
     },
 
-    async page({ after, filters }: PageQuery, deadline: number): Promise<Page> {
-      const [end] = await read({ text: endOfPage, parameters: [after], prepare: true }, deadline)
+    async page({ after, filters }: PageQuery): Promise<Page> {
+      const [end] = await read({ text: endOfPage, parameters: [after], prepare: true })
       if (end === undefined || end.last === null) return { users: [], next: undefined }
       const conditions = filters.map(
         ({ name }, i) => ` AND ${name}::text IN (SELECT jsonb_array_elements_text($${i + 3}::text::jsonb))`,
@@ -54,7 +59,7 @@ export function createUnits({ query }: Pool) {
         WHERE id > $1 AND id <= $2 AND status IN ('active', 'blocked')${conditions.join('')} ORDER BY id`
       const lists = filters.map(({ values }) => JSON.stringify(values.filter(isText)))
       const parameters = [after, Number(end.last), ...lists]
-      const rows = await read({ text, parameters, prepare: filters.length === 0 }, deadline)
+      const rows = await read({ text, parameters, prepare: filters.length === 0 })
       return {
         users: rows.map(toUser),
         next: Number(end.rows) < rowsPerPage ? undefined : Number(end.last),
@@ -62,11 +67,11 @@ export function createUnits({ query }: Pool) {
     },
 
     /** Those of the claims that somebody else than the user holds. */
-    async taken(claims: readonly Claim[], userId: number, deadline: number): Promise<Claim[]> {
+    async taken(claims: readonly Claim[], userId: number): Promise<Claim[]> {
       const text = `SELECT kind, key FROM claims
         JOIN jsonb_to_recordset($1::text::jsonb) AS wanted (kind text, key text) USING (kind, key)
         WHERE user_id <> $2`
-      const held = await read({ text, parameters: [...claimLists(claims), userId], prepare: true }, deadline)
+      const held = await read({ text, parameters: [...claimLists(claims), userId], prepare: true })
       return claims.filter(({ kind, key }) => held.some((one) => one.kind === kind && one.key === key))
     },
 
@@ -74,25 +79,22 @@ export function createUnits({ query }: Pool) {
      * Whether the log has the change. Telling so writes too, since a server that came back alone shows
      * what its standbys may not have: the answer leaves when they have all that was written before it.
      */
-    async wasCommitted(changeId: string, deadline: number): Promise<boolean> {
+    async wasCommitted(changeId: string, ms: number): Promise<boolean> {
       const text = `SELECT pg_logical_emit_message(true, 'roster', '')::text FROM changes WHERE change_id = $1`
-      return (await read({ text, parameters: [changeId], prepare: true }, deadline)).length > 0
+      return (await read({ text, parameters: [changeId], prepare: true }, ms)).length > 0
     },
 
-    /** The next id of the allocator's. It may be in use already, by a caller's own choice. */
-    async nextId(deadline: number): Promise<number> {
-      const [row] = await read({ text: `SELECT nextval('user_ids') AS id` }, deadline)
-      return Number(row?.id)
-    },
+    /** The next id of the allocator's, in the order of the calls. It may be in use already, by a caller's own choice. */
+    nextId: (): Promise<number> => nextIds(),
 
     /** Moves the allocator past a run of used ids in one query; never back, whoever else is at it. */
-    async skipUsedIds(from: number, deadline: number): Promise<void> {
-      await read({ text: skip, parameters: [allocatorLock, from], prepare: true }, deadline)
+    async skipUsedIds(from: number): Promise<void> {
+      await read({ text: skip, parameters: [allocatorLock, from], prepare: true })
     },
 
     /** @returns false when the row is not at the version that the first unit was decided on */
-    async write(units: readonly Unit[], deadline: number): Promise<boolean> {
-      return (await query(statementOf(units), deadline)).length > 0
+    async write(units: readonly Unit[]): Promise<boolean> {
+      return (await query(statementOf(units))).length > 0
     },
   }
 
@@ -122,6 +124,32 @@ export function createUnits({ query }: Pool) {
     const prepare = updates.has(shape) || updates.size < maxShapes
     if (prepare) updates.set(shape, text)
     return { text, parameters, prepare }
+  }
+}
+
+/** Gives out what is fetched in one go for all who ask in the meantime, in the order in which they ask. */
+function createTurns<T>(fetch: (count: number) => Promise<readonly T[]>): () => Promise<T> {
+  let asking: PromiseWithResolvers<T>[] = []
+  let fetching = false
+  async function work(): Promise<void> {
+    fetching = true
+    while (asking.length > 0) {
+      const served = asking
+      asking = []
+      try {
+        const given = await fetch(served.length)
+        for (const [i, { resolve }] of served.entries()) resolve(given[i] as T)
+      } catch (error) {
+        for (const { reject } of [...served, ...asking.splice(0)]) reject(error)
+      }
+    }
+    fetching = false
+  }
+  return () => {
+    const turn = Promise.withResolvers<T>()
+    asking.push(turn)
+    if (!fetching) void work()
+    return turn.promise
   }
 }
 

@@ -1,6 +1,15 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, mkdtempSync, rmSync, statSync, truncateSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -219,6 +228,34 @@ describe('a SQLite store that ended uncleanly', () => {
 })
 
 describe('a data folder of SQLite', () => {
+  it('has nothing left in any file of what was erased, however long it was, and however long ago replaced', async () => {
+    const folder = temporaryFolder()
+    const store = await open(folder)
+    const secret = (n: number) => `secret-${n}-`.repeat(400)
+    await many(store, 10, (n) =>
+      create({ bio: secret(n), email: `secret-${n}@example.com`, ext_id: `secret-${n}` }),
+    )
+    await many(store, 10, (n) => update(n, { bio: secret(n + 10), first_name: `secret-${n}` }))
+    await many(store, 10, (n) => lifecycle('erase', n))
+    await close(folder)
+    const left = readdirSync(folder).filter((name) =>
+      readFileSync(join(folder, name), 'latin1').includes('secret-'),
+    )
+    expect(left).toEqual([])
+  })
+
+  it('is readable for its owner only, even where the folder is not', async () => {
+    const folder = temporaryFolder()
+    chmodSync(folder, 0o755)
+    const store = await open(folder)
+    await committed(store, create({ email: 'ann@example.com' }))
+    // The lock holds nothing.
+    const files = readdirSync(folder).filter((name) => name.startsWith('roster.db'))
+    const modes = files.map((name) => [name, statSync(join(folder, name)).mode & 0o077])
+    expect(modes.filter(([, others]) => others !== 0)).toEqual([])
+    expect(files).toContain('roster.db-wal')
+  })
+
   it('has one owner in a process, and is free once that one has closed it', async () => {
     const folder = temporaryFolder()
     const store = await open(folder)

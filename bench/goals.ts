@@ -1,0 +1,98 @@
+import type { Sample } from './load.ts'
+import { type Figures, json, number, postgresql, type Results, sqlite } from './results.ts'
+import { count } from './scenarios.ts'
+import { median } from './stats.ts'
+
+/** What was promised, and whether it was kept. */
+interface Goal {
+  readonly measure: string
+  readonly value: number | undefined
+  readonly goal: string
+  readonly isMet: (value: number) => boolean
+  readonly unit: string
+}
+
+export function goals({ memory, start, run }: Results, { ratio }: Figures): Goal[] {
+  const least = (goal: number) => ({ goal: `at least ${goal}`, isMet: (value: number) => value >= goal })
+  const most = (goal: number) => ({ goal: `at most ${goal}`, isMet: (value: number) => value <= goal })
+  const patch = sqlite('PATCH', 1000)
+  const million = memory.find(([name]) => name === 'Roster on sqlite, 1,000,000 users')?.[1]
+  const p99 = ({ p99: value }: Sample) => value
+  const of = 'part of'
+  return [
+    {
+      ...{ measure: `SQLite PATCH, ${of} the echo`, value: ratio(patch, 'echo PATCH'), unit: '' },
+      ...least(0.5),
+      goal: '0.5; under 0.40 is a failure',
+    },
+    {
+      measure: `SQLite GET one, ${of} the echo`,
+      value: ratio(sqlite('GET one', 1000), 'echo GET one'),
+      unit: '',
+      ...least(0.7),
+    },
+    {
+      measure: 'SQLite PATCH against json-server, 4 users',
+      value: ratio(sqlite('PATCH', 4), json(4)),
+      unit: ' ×',
+      ...least(5),
+    },
+    {
+      measure: 'the same, 1,000 users',
+      value: ratio(patch, json(1000)),
+      unit: ' ×',
+      goal: '–',
+      isMet: () => true,
+    },
+    {
+      measure: 'the same, 100,000 users',
+      value: ratio(sqlite('PATCH', 100_000), json(100_000)),
+      unit: ' ×',
+      ...least(1000),
+    },
+    {
+      measure: `SQLite PATCH with 1,000,000 users, ${of} that with 1,000`,
+      value: ratio(sqlite('PATCH', 1_000_000), patch),
+      unit: '',
+      ...least(0.8),
+    },
+    {
+      measure: 'memory with 1,000,000 users after the load',
+      value: million?.now,
+      unit: ' MB',
+      goal: 'under 300',
+      isMet: (value) => value < 300,
+    },
+    {
+      measure: `ready after the start with ${count(start?.users ?? 1_000_000)} users`,
+      value: start && median(start.milliseconds) / 1000,
+      unit: ' s',
+      goal: 'under 2',
+      isMet: (value) => value < 2,
+    },
+    {
+      measure: `SQLite, p99 of ${run.connections} callers on one user against as many on 1,000`,
+      value: ratio(sqlite('PATCH, all on one user', 1000), patch, p99),
+      unit: ' ×',
+      ...most(5),
+    },
+    {
+      measure: `PostgreSQL PATCH, ${of} pgbench with the same statement and as many connections`,
+      value: ratio(postgresql('PATCH', 1000), `pgbench, the write alone, ${run.adapterConnections} clients`),
+      unit: '',
+      ...least(0.5),
+    },
+    {
+      measure: 'PostgreSQL, p99 on one user against 1,000',
+      value: ratio(postgresql('PATCH, all on one user', 1000), postgresql('PATCH', 1000), p99),
+      unit: ' ×',
+      ...most(5),
+    },
+  ]
+}
+
+export function goalRow({ measure, value, goal, isMet, unit }: Goal): string {
+  if (value === undefined || !Number.isFinite(value)) return `| ${measure} | not measured | ${goal} | |`
+  const verdict = goal === '–' ? '' : isMet(value) ? 'met' : '**missed**'
+  return `| ${measure} | ${number(value)}${unit} | ${goal} | ${verdict} |`
+}

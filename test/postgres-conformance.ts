@@ -1,0 +1,51 @@
+import { afterAll, beforeAll, describe, expect, inject } from 'vitest'
+import type { Store } from '../src/directory/store.ts'
+import { type Fixture, rules, storeConformance } from '../src/store/conformance.ts'
+import { openPostgres } from '../src/store/postgres/store.ts'
+import { createDatabase, type Database, readKept, readLog } from './postgres.ts'
+
+/** The suite of every store, on a database whose transactions are isolated like this unless they say otherwise. */
+export function conformsUnder(isolation: 'read committed' | 'serializable'): void {
+  describe(`under ${isolation}`, () => {
+    let database: Database
+    let url: string
+    beforeAll(async () => {
+      database = await createDatabase(inject('postgresUrl'))
+      url = `${database.url}?default_transaction_isolation=${encodeURIComponent(isolation)}`
+      await (await open()).close()
+    })
+    afterAll(() => database.drop())
+
+    const open = () => openPostgres({ url, rules, onWarning: fail })
+
+    storeConformance('PostgreSQL', async (): Promise<Fixture> => {
+      await empty(database)
+      let store: Store = await open()
+      return {
+        store,
+        reopen: async () => {
+          await store.close()
+          store = await open()
+          return store
+        },
+        readLog: () => readLog(database.sql),
+        dispose: async () => {
+          await store.close()
+          expect((await readKept(database.sql)).damage).toEqual([])
+        },
+      }
+    })
+  })
+}
+
+function fail(warning: string): void {
+  throw new Error(warning)
+}
+
+/** Quicker than TRUNCATE, which makes new files. */
+async function empty({ sql }: Database): Promise<void> {
+  await sql.unsafe(
+    `DELETE FROM users; DELETE FROM claims; DELETE FROM changes;
+     ALTER SEQUENCE user_ids RESTART; ALTER SEQUENCE changes_seq_seq RESTART`,
+  )
+}
