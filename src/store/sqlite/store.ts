@@ -249,7 +249,7 @@ async function startWriter({ path, rules, onFatal, maxPages, cache }: WriterThre
 
 function openReader(path: string, cache: UserCache) {
   const db = new DatabaseSync(path, { readOnly: true, timeout: 5_000 })
-  db.exec('PRAGMA cache_size = -32768; PRAGMA query_only = ON')
+  db.exec('PRAGMA cache_size = -8192; PRAGMA query_only = ON')
   const byId = db.prepare(`SELECT ${columns.join(', ')} FROM users WHERE id = ?`)
   byId.setReturnArrays(true)
   const anybody = db.prepare('SELECT 1 FROM users LIMIT 1')
