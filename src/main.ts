@@ -74,6 +74,8 @@ async function serve(demo: boolean): Promise<void> {
 
 // What is written is for the user of the process only, whatever folder it is put into.
 process.umask(0o077)
+// A reader like `head` that has read enough is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
 try {
   await main(process.argv.slice(2))
 } catch (error) {

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -49,6 +49,9 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
   let writer: Awaited<ReturnType<typeof startWriter>> | undefined
   try {
     const path = databaseIn(options.folder)
+    // SQLite gives the files beside it the same permissions. No connection is open yet, so no lock is lost.
+    closeSync(openSync(path, 'a', 0o600))
+    chmodSync(path, 0o600)
     const cache = createUserCache(cachedUsers)
     writer = await startWriter({ ...options, path, cache })
     const { change, drain, close, isAlive } = writer
