@@ -1,3 +1,0 @@
-import { conformsUnder } from '../../../test/postgres-conformance.ts'
-
-conformsUnder('serializable')
