@@ -6,11 +6,13 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
+import { inject, onTestFinished } from 'vitest'
 import { createApp } from '../src/app.ts'
 import { type Config, readConfig } from '../src/config.ts'
 import { addDemoPeople } from '../src/demo.ts'
 import type { Store } from '../src/directory/store.ts'
-import { openSqlite } from '../src/store/sqlite/store.ts'
+import { openStore } from '../src/stores.ts'
+import { createDatabase, type Database, readTables } from './postgres.ts'
 
 /** The service as it runs: the real store in a folder of its own, and the real server on a free port. */
 export interface TestApp {
@@ -19,7 +21,7 @@ export interface TestApp {
   readonly store: Store
   readonly call: Call
   /** All rows of all tables: what a refused request must leave as it was. */
-  readonly everything: () => Record<string, unknown[]>
+  readonly everything: () => Promise<Record<string, unknown[]>>
   readonly close: () => Promise<void>
 }
 
@@ -41,11 +43,21 @@ export type Call = (line: string, body?: unknown, headers?: OutgoingHttpHeaders)
 /** Starts with the demo's people, open to this machine; a folder that is given is used and kept. */
 export async function startApp(overrides: Partial<Config> = {}): Promise<TestApp> {
   const folder = overrides.folder ?? (await mkdtemp(join(tmpdir(), 'roster-')))
-  const config: Config = { ...readConfig({}), openContracts: 'loopback', ...overrides, folder }
-  const onFatal = (error: Error) => {
-    throw error
+  const kept = overrides.folder !== undefined
+  const { databaseUrl, everything, drop } = onPostgres
+    ? await databaseOf(folder, kept)
+    : { databaseUrl: undefined, everything: async () => readAll(join(folder, 'roster.db')), drop: undefined }
+  const config: Config = {
+    ...readConfig({}),
+    openContracts: 'loopback',
+    ...overrides,
+    folder,
+    databaseUrl,
   }
-  const store = await openSqlite({ folder, rules: config, onFatal })
+  const fail = (problem: Error | string) => {
+    throw new Error('The store is not well', { cause: problem })
+  }
+  const store = await openStore(config, { onFatal: fail, onWarning: fail })
   await addDemoPeople(store, config)
   const app = await createApp({ config, store, log: pino({ level: 'silent' }) })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
@@ -54,12 +66,32 @@ export async function startApp(overrides: Partial<Config> = {}): Promise<TestApp
     app,
     store,
     call: (line, body, headers) => call(url, line, body, headers),
-    everything: () => readAll(join(folder, 'roster.db')),
+    everything,
     close: async () => {
       await app.close()
       await store.close()
-      if (overrides.folder === undefined) await rm(folder, { recursive: true })
+      await drop?.()
+      if (!kept) await rm(folder, { recursive: true })
     },
+  }
+}
+
+/** Which store the service is tested on: vitest.config.ts has the tests of the contracts run on each. */
+const onPostgres = process.env.TEST_STORE === 'postgres'
+
+const databases = new Map<string, Database>()
+
+/** A database as good as a folder: found again under its name where it is to be kept, until the test has ended. */
+async function databaseOf(folder: string, kept: boolean) {
+  const database = databases.get(folder) ?? (await createDatabase(inject('postgresUrl')))
+  if (kept && !databases.has(folder)) {
+    databases.set(folder, database)
+    onTestFinished(database.drop)
+  }
+  return {
+    databaseUrl: database.url,
+    everything: () => readTables(database.sql),
+    drop: kept ? undefined : database.drop,
   }
 }
 

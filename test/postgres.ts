@@ -76,6 +76,16 @@ export async function readKept(sql: Sql): Promise<Kept> {
   return { users, log: await readLog(sql), damage: [...wrong].map((claim) => `claim ${claim}`) }
 }
 
+/** All rows of all tables. */
+export async function readTables(sql: Sql): Promise<Record<string, unknown[]>> {
+  const tables = await sql`SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY name`
+  const entries = tables.map(async ({ name }) => [
+    name,
+    await sql.unsafe(`SELECT to_jsonb(one) AS row FROM "${name}" AS one ORDER BY 1`),
+  ])
+  return Object.fromEntries(await Promise.all(entries))
+}
+
 export interface Server {
   /** As its superuser. */
   readonly url: string

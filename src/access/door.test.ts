@@ -134,7 +134,7 @@ describe.for(contracts)('the door of $name, closed', ({ name, read, write, keys 
     `PATCH ${list}/99`,
     'PUT /users',
   ])('%s is 401 before anything else, and says what to do', async (line) => {
-    const rows = closed.everything()
+    const rows = await closed.everything()
     const body = line.startsWith('GET') || line.startsWith('DELETE') ? undefined : '{"broken'
     const answer = await closed.call(line, body)
     expect(answer).toMatchObject({
@@ -143,7 +143,7 @@ describe.for(contracts)('the door of $name, closed', ({ name, read, write, keys 
     })
     if (line !== 'PUT /users') expect(Object.keys(answer.body as object)).toEqual(keys)
     expect(answer.text).toMatch(/ROSTER_OPEN_CONTRACTS=loopback .*--demo/)
-    expect(closed.everything()).toEqual(rows)
+    expect(await closed.everything()).toEqual(rows)
   })
 
   test('the pages of listed origins may read the refusal, those of this machine may not', async () => {
@@ -177,11 +177,11 @@ describe.for(contracts)('the door of $name, open to this machine', ({ read, writ
     '[::2]',
     'localhost@evil.example',
   ])('a Host of “%s” is 421, read or write', async (host) => {
-    const rows = open.everything()
+    const rows = await open.everything()
     refusedFor('Host', await open.call(`GET ${read}`, undefined, { host }), 421)
     refusedFor('Host', await open.call(`PUT ${write}`, {}, { host }), 421)
     refusedFor('Host', await open.call(`GET ${read}99999`, undefined, { host }), 421)
-    expect(open.everything()).toEqual(rows)
+    expect(await open.everything()).toEqual(rows)
   })
 
   test.for(['localhost', 'LOCALHOST:80', '127.0.0.1', '127.0.0.1:3000', '[::1]', '[::1]:3000'])(
@@ -210,7 +210,7 @@ describe.for(contracts)('the door of $name, open to this machine', ({ read, writ
   test.for(['https://evil.example', 'http://localhost.evil.example', 'null'])(
     'pages of %s may neither write nor read what is answered',
     async (origin) => {
-      const rows = open.everything()
+      const rows = await open.everything()
       const written = await open.call(`PUT ${write}`, {}, { origin })
       refusedFor('Origin', written, 403)
       const got = await open.call(`GET ${read}`, undefined, { origin })
@@ -221,7 +221,7 @@ describe.for(contracts)('the door of $name, open to this machine', ({ read, writ
         expect(Object.keys(headers).filter((name) => name.startsWith('access-control-'))).toEqual([])
         expect(headers.vary).toBe('Origin')
       }
-      expect(open.everything()).toEqual(rows)
+      expect(await open.everything()).toEqual(rows)
     },
   )
 

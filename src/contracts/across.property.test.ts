@@ -89,11 +89,11 @@ describe('preconditions (RFC 9110, section 13)', () => {
       const { id, person } = await enroll()
       const contract = line.includes('records') || line.includes('?') ? 'records' : 'adoption'
       const body = line.startsWith('DELETE') ? undefined : say(contract, { ...person, last_name: 'New' })
-      const rows = roster.everything()
+      const rows = await roster.everything()
       const { status } = await roster.call(`${line}${id}`, body, headers)
       expect({ headers, status }).toEqual({ headers, status: holds ? 200 : 412 })
       const now = await roster.call(`GET /users/${id}`)
-      if (!holds) expect(roster.everything()).toEqual(rows)
+      if (!holds) expect(await roster.everything()).toEqual(rows)
       else if (body === undefined) expect(now.status).toBe(404)
       else expect(now).toMatchObject({ body: { last_name: 'New' }, headers: { etag: '"2"' } })
     }
@@ -206,7 +206,7 @@ test('who was removed is 404 everywhere, hidden in lists, and keeps the address'
   })
   const actor = { kind: 'operator', id: null, scopes: ['admin'], contract: 'operator' } as const
   await directory.remove({ actor, requestId: 'test' }, { id })
-  const rows = roster.everything()
+  const rows = await roster.everything()
   for (const [line, body] of [
     ...['/users/', '/records/users/'].flatMap((path) => [
       [`GET ${path}`, undefined] as const,
@@ -221,7 +221,7 @@ test('who was removed is 404 everywhere, hidden in lists, and keeps the address'
     expect((await roster.call(`GET ${path}`)).body).not.toContainEqual(expect.objectContaining({ id }))
   expect(await roster.call('POST /users', person)).toMatchObject({ status: 400 })
   expect(await roster.call('POST /records/users', say('records', person))).toMatchObject({ status: 409 })
-  expect(roster.everything()).toEqual(rows)
+  expect(await roster.everything()).toEqual(rows)
 })
 
 describe.for(['/users', '/records/users'])('the list of 5,000 at %s', (path) => {

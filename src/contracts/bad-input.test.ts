@@ -82,11 +82,11 @@ beforeAll(async () => {
   roster = await startApp()
 })
 afterAll(() => roster.close())
-beforeEach(() => {
-  before = roster.everything()
+beforeEach(async () => {
+  before = await roster.everything()
 })
-afterEach(() => {
-  expect(roster.everything()).toEqual(before)
+afterEach(async () => {
+  expect(await roster.everything()).toEqual(before)
 })
 
 const nested = (open: string, close: string) => `${open.repeat(100_000)}1${close.repeat(100_000)}`
@@ -240,13 +240,13 @@ describe.for(writes)('%s, with too large a body:', ([line, contract]) => {
   test('ROSTER_MAX_BODY is the most that is taken', async () => {
     const strict = await startApp({ maxBody: 1024 })
     onTestFinished(strict.close)
-    const rows = strict.everything()
+    const rows = await strict.everything()
     const body = JSON.stringify({ ...contract.person, email: 'x' })
     const fits = await strict.call(line, body + ' '.repeat(1024 - body.length))
     expect(contract.named(fits)).toEqual(['email'])
     const tooLarge = await strict.call(line, body + ' '.repeat(1025 - body.length))
     expectInvalid(tooLarge, contract, 'body', 'alone')
-    expect(strict.everything()).toEqual(rows)
+    expect(await strict.everything()).toEqual(rows)
   })
 })
 

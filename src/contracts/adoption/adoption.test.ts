@@ -120,12 +120,12 @@ test('a restart keeps what was answered, and what was erased stays so', async ()
   await first.call('POST /users', martha)
   await first.call('DELETE /users/2')
   const list = await first.call('GET /users')
-  const rows = first.everything()
+  const rows = await first.everything()
   await first.close()
   const second = await startApp({ folder })
   onTestFinished(second.close)
   expect((await second.call('GET /users')).text).toBe(list.text)
-  expect(second.everything()).toEqual(rows)
+  expect(await second.everything()).toEqual(rows)
   expect(await second.call('GET /users/4')).toMatchObject({ body: { phone: '1' }, headers: { etag: '"2"' } })
   expect(await second.call('GET /users/2')).toMatchObject({ status: 404 })
 })
@@ -159,7 +159,7 @@ describe('updating', () => {
 
   test('nothing, or what is there already, is 200 and makes no version', async () => {
     const { id, email } = await enroll()
-    const rows = shared.everything()
+    const rows = await shared.everything()
     const same = [{}, { phone: martha.phone }, { ...martha, email }, { ...martha, email, id }]
     for (const body of same) {
       for (const method of ['PATCH', 'PUT']) {
@@ -168,7 +168,7 @@ describe('updating', () => {
         expect(answer.body).toEqual({ ...martha, email, id })
       }
     }
-    expect(shared.everything()).toEqual(rows)
+    expect(await shared.everything()).toEqual(rows)
   })
 
   // directus/directus#5538 and #8984: sending your own address again failed as a duplicate.
@@ -223,7 +223,7 @@ describe('updating', () => {
 describe('refusing', () => {
   test('all problems are told at once, each under its property, in a body of error and fields', async () => {
     const { id } = await enroll()
-    const rows = shared.everything()
+    const rows = await shared.everything()
     const body = { interested_in: 'birds', age: 3, email: 'nobody', phone: 5, first_name: '' }
     const answer = await shared.call(`PATCH /users/${id}`, body, { 'if-match': 'x' })
     expect(answer).toMatchObject({ status: 400, headers: { 'content-type': json } })
@@ -238,7 +238,7 @@ describe('refusing', () => {
         first_name: 'must have 1 to 255 characters',
       },
     })
-    expect(shared.everything()).toEqual(rows)
+    expect(await shared.everything()).toEqual(rows)
   })
 
   test('a POST needs all five, and names each that is missing or null', async () => {
@@ -260,7 +260,7 @@ describe('refusing', () => {
   test('an address that somebody has is 400 naming email, and enrolls nobody', async () => {
     const one = await enroll()
     const other = await enroll()
-    const rows = shared.everything()
+    const rows = await shared.everything()
     const taken = { error: 'Another user has this value', fields: { email: 'is taken by another user' } }
     const email = one.email.toUpperCase()
     expect(await shared.call(`PATCH /users/${other.id}`, { email, phone: '1' })).toMatchObject({
@@ -268,7 +268,7 @@ describe('refusing', () => {
       text: JSON.stringify(taken),
     })
     expect(await shared.call('POST /users', { ...martha, email })).toMatchObject({ status: 400, body: taken })
-    expect(shared.everything()).toEqual(rows)
+    expect(await shared.everything()).toEqual(rows)
   })
 
   const wrong = [

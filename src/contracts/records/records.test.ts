@@ -76,19 +76,19 @@ describe.for(['/users?id=', '/records/users?id=', '/records/users/'])('PUT %s', 
     await shared.call(`DELETE /users/${one.id}`)
     const erased = await shared.call(`DELETE /records/users/${other.id}`)
     expect(erased).toMatchObject({ status: 200, text: '', headers: { 'content-length': '0' } })
-    const rows = shared.everything()
+    const rows = await shared.everything()
     for (const { id } of [one, other]) {
       const answer = await shared.call(`PUT ${address}${id}`, { ...renn, email: newEmail() })
       expect(answer).toMatchObject({ status: 404, headers: { 'content-type': json } })
       expect(answer.body).toEqual(nobody)
     }
-    expect(shared.everything()).toEqual(rows)
+    expect(await shared.everything()).toEqual(rows)
   })
 
   test('with the address of another is 409 and changes nothing; one’s own is 200', async () => {
     const one = await create()
     const other = await create()
-    const rows = shared.everything()
+    const rows = await shared.everything()
     const conflict = {
       code: 'EMAIL_ALREADY_EXISTS',
       message: 'User with this email already exists',
@@ -103,7 +103,7 @@ describe.for(['/users?id=', '/records/users?id=', '/records/users/'])('PUT %s', 
         expect(Object.keys(answer.body as object)).toEqual(Object.keys(conflict))
       }
     }
-    expect(shared.everything()).toEqual(rows)
+    expect(await shared.everything()).toEqual(rows)
     const { id, ...own } = one
     expect(await shared.call(`PUT ${address}${id}`, own)).toMatchObject({
       status: 200,
@@ -113,10 +113,10 @@ describe.for(['/users?id=', '/records/users?id=', '/records/users/'])('PUT %s', 
 
   test('with upsert off is 404 where nobody is, and 200 where somebody is', async () => {
     const { call, everything } = await freshApp({ recordsUpsert: false })
-    const rows = everything()
+    const rows = await everything()
     for (const body of [renn, { ...renn, email: 'fionab@example.com' }])
       expect(await call(`PUT ${address}99`, body)).toMatchObject({ status: 404, body: nobody })
-    expect(everything()).toEqual(rows)
+    expect(await everything()).toEqual(rows)
     expect(await call(`PUT ${address}1`, renn)).toMatchObject({ status: 200 })
   })
 
@@ -152,7 +152,7 @@ describe.for(['/users?id=', '/records/users?id=', '/records/users/'])('PUT %s', 
             ['', 'must have 1 to 255 characters'],
             ['a'.repeat(101), 'must have at most 100 characters'],
           ]
-    const rows = shared.everything()
+    const rows = await shared.everything()
     for (const [value, reason] of [
       [undefined, 'is required'],
       [null, 'must not be null'],
@@ -171,7 +171,7 @@ describe.for(['/users?id=', '/records/users?id=', '/records/users/'])('PUT %s', 
         requestId: answer.headers['x-request-id'],
       })
     }
-    expect(shared.everything()).toEqual(rows)
+    expect(await shared.everything()).toEqual(rows)
   })
 
   test('judges 400 before 404, 404 before 412, and 412 before 409', async () => {
@@ -191,12 +191,12 @@ describe.for(['/users?id=', '/records/users?id=', '/records/users/'])('PUT %s', 
 
   test('with a star creates only, or replaces only', async () => {
     const { id } = await create()
-    const rows = shared.everything()
+    const rows = await shared.everything()
     const put = async (at: number, headers: Record<string, string>) =>
       (await shared.call(`PUT ${address}${at}`, { ...renn, email: newEmail() }, headers)).status
     expect(await put(id, { 'if-none-match': '*' })).toBe(412)
     expect(await put(unusedId(), { 'if-match': '*' })).toBe(412)
-    expect(shared.everything()).toEqual(rows)
+    expect(await shared.everything()).toEqual(rows)
     expect(await put(id, { 'if-match': '*' })).toBe(200)
     expect(await put(unusedId(), { 'if-none-match': '*' })).toBe(201)
   })
@@ -230,7 +230,7 @@ describe('PUT needs one id, in one spelling', () => {
     ['?id=4%20', range],
     ['?id=%zz', range],
   ])('%s', async ([query, reason]) => {
-    const rows = shared.everything()
+    const rows = await shared.everything()
     for (const path of ['/users', '/records/users']) {
       const answer = await shared.call(`PUT ${path}${query}`, renn)
       expect(answer.status).toBe(400)
@@ -240,7 +240,7 @@ describe('PUT needs one id, in one spelling', () => {
         details: [{ field: 'id', reason, location: 'query' }],
       })
     }
-    expect(shared.everything()).toEqual(rows)
+    expect(await shared.everything()).toEqual(rows)
   })
 
   // design.md, the update algebra: all errors of a request are reported at once.
@@ -301,12 +301,12 @@ describe('bodies', () => {
 
   test('what was read may be put back, null names included', async () => {
     const { call, everything } = await freshApp()
-    const rows = everything()
+    const rows = await everything()
     const read = await call('GET /records/users/3')
     expect(read.body).toMatchObject({ lastName: null, firstName: null })
     const again = await call('PUT /users?id=3', read.body)
     expect(again).toMatchObject({ status: 200, text: read.text, headers: { etag: read.headers.etag } })
-    expect(everything()).toEqual(rows)
+    expect(await everything()).toEqual(rows)
     const emptied = await call('PUT /users?id=1', { ...renn, lastName: null })
     expect(emptied).toMatchObject({ status: 400, body: { details: [{ field: 'lastName' }] } })
     const created = await call('PUT /users?id=99', { ...renn, lastName: null })

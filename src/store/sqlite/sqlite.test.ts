@@ -53,6 +53,7 @@ storeConformance('SQLite', async (): Promise<Fixture> => {
 
 const folders = new Set<string>()
 const stores = new Map<string, Store>()
+const owners = new Set<ReturnType<typeof spawn>>()
 
 function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'roster-store-'))
@@ -78,6 +79,8 @@ async function close(folder: string): Promise<void> {
 }
 
 async function cleanUp(): Promise<void> {
+  for (const owner of owners) owner.kill('SIGKILL')
+  owners.clear()
   for (const store of stores.values()) await store.close()
   for (const folder of folders) rmSync(folder, { recursive: true })
   folders.clear()
@@ -309,7 +312,7 @@ function ownerProcess(folder: string) {
     import { openSqlite } from ${JSON.stringify(new URL('./store.ts', import.meta.url).href)}
     await openSqlite({ folder: process.argv[1], rules: { roles: [] }, onFatal: () => {} })
     console.log('owned')`
-  return spawn(process.execPath, ['-e', script, folder], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const owner = spawn(process.execPath, ['-e', script, folder], { stdio: ['ignore', 'pipe', 'pipe'] })
+  owners.add(owner)
+  return owner
 }
