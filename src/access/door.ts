@@ -45,10 +45,10 @@ export function createDoor({ open, origins }: DoorOptions): (knock: Knock, contr
 }
 
 function requireLoopback({ method, headers, socket }: Knock, origins: readonly string[]): void {
-  if (!isLoopbackAddress(socket.remoteAddress ?? '')) {
+  if (!isLoopbackPeer(socket.remoteAddress ?? '')) {
     throw refused('forbidden', 'Only this machine may use this contract')
   }
-  if (!isLoopbackHost(headers.host ?? '')) {
+  if (!isLoopbackAuthority(headers.host ?? '')) {
     throw refused('misdirected', 'This contract answers to localhost, 127.0.0.1 and [::1] only', 'Host')
   }
   for (const name of forwardingHeaders) {
@@ -80,8 +80,18 @@ export function isAllowedOrigin(origin: string, listed: readonly string[]): bool
   )
 }
 
-function isLoopbackHost(host: string): boolean {
-  return isLoopbackName(host.replace(/:\d+$/, ''))
+/** Whether the Host of a request names this machine. */
+const isLoopbackAuthority = remembered((host) => isLoopbackName(host.replace(/:\d+$/, '')))
+
+const isLoopbackPeer = remembered(isLoopbackAddress)
+
+/** Judges again only what is not what was judged last: most requests come from where the one before came. */
+function remembered(judge: (text: string) => boolean): (text: string) => boolean {
+  let [last, verdict] = ['', judge('')]
+  return (text) => {
+    if (text !== last) [last, verdict] = [text, judge(text)]
+    return verdict
+  }
 }
 
 function isLoopbackName(name: string): boolean {

@@ -39,9 +39,9 @@ export function decodeWrite(request: FastifyRequest, { properties, required = []
   return {
     patch: decoded.patch,
     required: isRead ? required : [],
-    problems: [...headerProblems, ...decoded.problems],
-    ...(ifMatch !== undefined && { ifMatch }),
-    ...(ifNoneMatch !== undefined && { ifNoneMatch }),
+    problems: headerProblems.length > 0 ? [...headerProblems, ...decoded.problems] : decoded.problems,
+    ifMatch,
+    ifNoneMatch,
   }
 }
 
@@ -146,7 +146,7 @@ export function decodePreconditions({
   const message = 'must be * or a list of entity tags like "3"'
   if (ifMatch === null) problems.push({ property: 'If-Match', location: 'header', message })
   if (ifNoneMatch === null) problems.push({ property: 'If-None-Match', location: 'header', message })
-  return { problems, ...(ifMatch && { ifMatch }), ...(ifNoneMatch && { ifNoneMatch }) }
+  return { problems, ifMatch: ifMatch ?? undefined, ifNoneMatch: ifNoneMatch ?? undefined }
 }
 
 // With the empty elements that section 5.6.1.2 wants recipients to overlook.

@@ -8,8 +8,8 @@ import type { Patch } from './patch.ts'
  * a list without a match fails If-Match, so an empty one always does.
  */
 export interface Preconditions {
-  readonly ifMatch?: '*' | readonly number[]
-  readonly ifNoneMatch?: '*' | readonly number[]
+  readonly ifMatch?: '*' | readonly number[] | undefined
+  readonly ifNoneMatch?: '*' | readonly number[] | undefined
 }
 
 /** Who, when, and under which name this goes into the change log. */

@@ -28,14 +28,16 @@ export function observe(log: Logger): Observed {
   })
 
   function observer(route: string) {
-    const byOutcome = new Map<string, Histogram.Internal<string>>()
+    const byMethod: Record<string, Histogram.Internal<string>[]> = {}
+    const durationOf = (method: string, status: number) => {
+      const byStatus = byMethod[method] ?? []
+      const duration = durations.labels({ method, route, status })
+      byStatus[status] = duration
+      byMethod[method] = byStatus
+      return duration
+    }
     return (method: string, status: number, ms: number, reqId: string) => {
-      const key = method + status
-      let duration = byOutcome.get(key)
-      if (duration === undefined) {
-        duration = durations.labels({ method, route, status })
-        byOutcome.set(key, duration)
-      }
+      const duration = byMethod[method]?.[status] ?? durationOf(method, status)
       duration.observe(ms / 1000)
       const level = status >= 400 || ms > 1000 ? 'info' : 'debug'
       if (log.isLevelEnabled(level))
