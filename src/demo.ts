@@ -5,6 +5,7 @@ import { createDirectory } from './directory/directory.ts'
 import type { Rules } from './directory/field-types.ts'
 import type { Patch } from './directory/patch.ts'
 import type { Store } from './directory/store.ts'
+import type { User } from './directory/user.ts'
 
 /** The people of the documented examples, so that each works as printed. */
 const people: readonly { readonly uid: string; readonly created: string; readonly patch: Patch }[] = [
@@ -64,19 +65,23 @@ const people: readonly { readonly uid: string; readonly created: string; readonl
 ]
 
 /**
- * Puts the sample people into a directory that never had anybody.
+ * Puts the sample people into a directory that never had anybody else; those whom a start that was
+ * cut short left out are added by the next one.
  * @returns how many were added
  */
 export async function addDemoPeople(store: Store, rules: Rules): Promise<number> {
-  const { users, next } = await store.page({ after: 0, filters: [] })
-  if (users.length > 0 || next !== undefined || (await store.get(1)) !== undefined) return 0
+  const first = await Promise.all(people.map((_, index) => store.get(index + 1)))
+  const { users } = await store.page({ after: 0, filters: [] })
+  const missing = first.findIndex((user) => user === undefined)
+  const isOther = ({ id, uid }: User) => people[id - 1]?.uid !== uid
+  if (missing === -1 || [...first.slice(0, missing), ...users].some((user) => user && isOther(user))) return 0
   const actor: Actor = {
     kind: 'operator',
     id: 'demo',
     scopes: ['read', 'write', 'admin'],
     contract: 'operator',
   }
-  for (const { uid, created, patch } of people) {
+  for (const { uid, created, patch } of people.slice(missing)) {
     const directory = createDirectory({
       store,
       rules,
@@ -86,7 +91,7 @@ export async function addDemoPeople(store: Store, rules: Rules): Promise<number>
     })
     await directory.create({ actor, requestId: 'demo' }, { patch })
   }
-  return people.length
+  return people.length - missing
 }
 
 /** What a newcomer needs to try the contracts, kept for scripts; only its owner may read it. */

@@ -388,6 +388,7 @@ describe('what is no HTTP', () => {
   ])('%s', async ([, bytes, status = 400]) => {
     const answer = await sendBytes(roster.url, bytes, true)
     expectRefusal(answer, status, adoption)
+    expect(answer.headers['x-request-id']).toMatch(/^req-/)
     expect(await roster.call('GET /users/4')).toMatchObject({ status: 200 })
   })
 

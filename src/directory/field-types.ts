@@ -22,9 +22,11 @@ export interface Rules {
   readonly roles: readonly string[]
 }
 
-interface Circumstances extends Rules {
+interface Judging extends Rules {
   /** The time of the command, in milliseconds since 1970. */
   readonly at: number
+  /** The limit of the contract where it is narrower than the field's, to be told with the problem. */
+  readonly maxLength?: number | undefined
 }
 
 /** Either the value in its normal form, or what is wrong with it, said so that it can be put right. */
@@ -40,7 +42,7 @@ export interface Field<V extends Value = Value> {
   readonly claim?: ClaimKind
   /** Once it has a value, it keeps it. */
   readonly once?: true
-  readonly parse: (value: unknown, circumstances: Circumstances) => Parsed<V>
+  readonly parse: (value: unknown, judging: Judging) => Parsed<V>
 }
 
 export const everyone: readonly Writer[] = ['self', 'service', 'admin']
@@ -61,7 +63,7 @@ interface TextOptions {
   readonly claim?: ClaimKind
   readonly once?: true
   readonly schema?: Readonly<Record<string, unknown>>
-  readonly syntax?: (value: string, circumstances: Circumstances) => string | undefined
+  readonly syntax?: (value: string, judging: Judging) => string | undefined
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: refusing them is the point
@@ -72,7 +74,6 @@ const controlsInLines = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/
 export function text(doc: string, options: TextOptions): Field<string> {
   const { min, max, lines, write = everyone, clear = 'always', claim, once, schema, syntax } = options
   const forbidden = lines ? controlsInLines : controls
-  const size = min === max ? `${max}` : `${min} to ${max}`
   return {
     doc,
     schema: { type: 'string', ...(min > 0 && { minLength: min }), maxLength: max, ...schema },
@@ -80,19 +81,23 @@ export function text(doc: string, options: TextOptions): Field<string> {
     clear,
     ...(claim && { claim }),
     ...(once && { once }),
-    parse(sent, circumstances) {
+    parse(sent, judging) {
       if (typeof sent !== 'string') return { problem: 'must be a string' }
       if (!sent.isWellFormed()) return { problem: 'must be well-formed Unicode, without lone surrogates' }
       if (forbidden.test(sent)) return { problem: 'must not have control characters' }
       // Nothing longer than this can be short enough after composition, so it need not be composed.
-      if (sent.length > max * 8) return { problem: `must have ${size} characters` }
+      if (sent.length > max * 8) return { problem: wrongSize(min, judging.maxLength ?? max) }
       const value = sent.normalize('NFC')
       const length = lengthOf(value)
-      if (length < min || length > max) return { problem: `must have ${size} characters` }
-      const problem = syntax?.(value, circumstances)
+      if (length < min || length > max) return { problem: wrongSize(min, judging.maxLength ?? max) }
+      const problem = syntax?.(value, judging)
       return problem === undefined ? { value } : { problem }
     },
   }
+}
+
+function wrongSize(min: number, max: number): string {
+  return `must have ${min === max ? max : `${min} to ${max}`} characters`
 }
 
 export function choice(doc: string, values: readonly string[], options: Pick<Field, 'clear'>): Field<string> {

@@ -80,9 +80,9 @@ function judge(
       field.clear === 'always' || (field.clear !== 'never' && field.clear.includes(terms.contract))
     return mayClear ? { value: null } : { problem: 'must not be null' }
   }
-  const parsed = field.parse(sent, { roles: rules.roles, at: terms.at })
-  if ('problem' in parsed || same(parsed.value, old)) return parsed
   const max = terms.maxLength[name]
+  const parsed = field.parse(sent, { roles: rules.roles, at: terms.at, maxLength: max })
+  if ('problem' in parsed || same(parsed.value, old)) return parsed
   if (max !== undefined && typeof parsed.value === 'string' && lengthOf(parsed.value) > max) {
     return { problem: `must have at most ${max} characters` }
   }

@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
+import roster from '../../package.json' with { type: 'json' }
 
 /** The OpenAPI 3.1 document, made from the schemas of the routes, and its viewer, served from here. */
 export async function document(app: FastifyInstance): Promise<void> {
@@ -9,7 +10,7 @@ export async function document(app: FastifyInstance): Promise<void> {
       openapi: '3.1.0',
       info: {
         title: 'Roster',
-        version: '0.1.0',
+        version: roster.version,
         description:
           'One directory of people behind every users API. Every answer with a user carries an `ETag`; ' +
           'send it back in `If-Match` and an update applies only if nobody came first (412).',

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -55,25 +54,34 @@ export function toDirectoryError(error: unknown): DirectoryError {
   return new DirectoryError(refusal('internal', 'Something went wrong here'), { cause: error })
 }
 
-/** Answers what is no HTTP request, so belongs to no contract: in the shape of the last one. */
+/**
+ * Answers what is no HTTP request, so belongs to no contract: in the shape of the last one.
+ * @returns the status of the answer, undefined where nobody is left to be answered
+ */
 export function answerNoRequest(
   error: NodeJS.ErrnoException,
   socket: Socket,
   contracts: readonly Contract[],
-): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  requestId: string,
+): number | undefined {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return undefined
+  }
   const [status, message] = {
     HPE_HEADER_OVERFLOW: [431, 'has headers that are too large'] as const,
     ERR_HTTP_REQUEST_TIMEOUT: [408, 'took too long to arrive'] as const,
   }[error.code ?? ''] ?? [400, 'is no HTTP/1.1 request']
   const { code, message: said, problems } = invalid({ property: 'request', message })
-  const answer = contracts.at(-1)?.refuse({ code, message: said, problems }, `req-${randomUUID()}`)
+  const answer = contracts.at(-1)?.refuse({ code, message: said, problems }, requestId)
   const body = JSON.stringify(answer?.body)
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     'Content-Type: application/json; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
+    `X-Request-Id: ${requestId}`,
     'Connection: close',
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+  return status
 }

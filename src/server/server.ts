@@ -28,8 +28,12 @@ export function createServer({ contracts, log, observed, maxBody }: ServerOption
     requestTimeout: 60_000,
     // Node.js would answer without a body; the hook below tells what is missing.
     http: { requireHostHeader: false },
-    clientErrorHandler: (error, socket) => answerNoRequest(error, socket, contracts),
-    genReqId: () => `req-${randomUUID()}`,
+    clientErrorHandler: (error, socket) => {
+      const id = newRequestId()
+      const status = answerNoRequest(error, socket, contracts, id)
+      if (status !== undefined) observed.unrouted({ method: 'none', id }, status)
+    },
+    genReqId: newRequestId,
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 16_384 },
@@ -59,4 +63,8 @@ export function createServer({ contracts, log, observed, maxBody }: ServerOption
   })
   observed.routesOf(app)
   return app
+}
+
+function newRequestId(): string {
+  return `req-${randomUUID()}`
 }

@@ -149,7 +149,7 @@ describe.for(['/users?id=', '/records/users?id=', '/records/users/'])('PUT %s', 
             [`${'a'.repeat(250)}@b.co`, emailSize],
           ]
         : [
-            ['', 'must have 1 to 255 characters'],
+            ['', 'must have 1 to 100 characters'],
             ['a'.repeat(101), 'must have at most 100 characters'],
           ]
     const rows = await shared.everything()
