@@ -39,6 +39,13 @@ const store: Store = {
   get: async (id) => users.get(id),
   find: async () => undefined,
   page: async () => ({ users: [], next: undefined }),
+  keys: {
+    add: async () => {},
+    list: async () => [],
+    find: async () => undefined,
+    revoke: async () => undefined,
+    used: async () => {},
+  },
   ready: async () => {},
   close: async () => {},
 }

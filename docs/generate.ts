@@ -217,7 +217,16 @@ function errors(): string {
 
 async function openapi(): Promise<string> {
   const absent = () => Promise.reject(new Error('documentation needs no store'))
-  const store = { change: absent, get: absent, find: absent, page: absent, ready: absent, close: absent }
+  const keys = { add: absent, list: absent, find: absent, revoke: absent, used: absent }
+  const store = {
+    change: absent,
+    get: absent,
+    find: absent,
+    page: absent,
+    keys,
+    ready: absent,
+    close: absent,
+  }
   const app = await createApp({ config: readConfig({}), store, log: pino({ level: 'silent' }) })
   await app.ready()
   const document = app.swagger()

@@ -45,7 +45,7 @@ function fail(warning: string): void {
 /** Quicker than TRUNCATE, which makes new files. */
 async function empty({ sql }: Database): Promise<void> {
   await sql.unsafe(
-    `DELETE FROM users; DELETE FROM claims; DELETE FROM changes;
+    `DELETE FROM users; DELETE FROM claims; DELETE FROM changes; DELETE FROM keys;
      ALTER SEQUENCE user_ids RESTART; ALTER SEQUENCE changes_seq_seq RESTART`,
   )
 }

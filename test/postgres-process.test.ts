@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, inject, it } from 'vitest'
 import { contradictions, range } from '../src/store/conformance.ts'
+import { newestVersion } from '../src/store/postgres/migrate.ts'
 import { connectTo, createDatabase, createServerOfOwn, type Database, readKept } from './postgres.ts'
 import {
   type Answer,
@@ -181,7 +182,7 @@ describe('Roster on PostgreSQL', () => {
     ]
     await (await node(url)).stop()
     await sql`INSERT INTO schema_version (version) VALUES (1000)`
-    cases.push([url, 'schema version 1000, this Roster knows 1'])
+    cases.push([url, `schema version 1000, this Roster knows ${newestVersion}`])
     for (const [url, reason] of cases) {
       const { code, stdout, stderr } = await start(url)
       expect({ code, stdout }, stderr).toEqual({ code: 1, stdout: '' })

@@ -3,7 +3,7 @@ export type Scope = 'read' | 'write' | 'admin'
 
 export interface Actor {
   readonly kind: 'anonymous' | 'key' | 'person' | 'operator'
-  /** Names a key or a person for the change log: the key's name, or the person's id. */
+  /** Names a key or a person for the change log: the key's id, or the person's. */
   readonly id: string | null
   readonly scopes: readonly Scope[]
   /** The contract that the request came through, or `operator` for the command line. */

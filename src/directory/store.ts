@@ -3,6 +3,7 @@ import type { Command } from './command.ts'
 import type { Problem, Refusal } from './errors.ts'
 import { refusal } from './errors.ts'
 import type { FieldName } from './fields.ts'
+import type { KeyStore } from './key.ts'
 import type { User } from './user.ts'
 
 export type Outcome =
@@ -49,6 +50,8 @@ export interface Store {
   readonly find: (claim: Claim) => Promise<User | undefined>
   /** A page of bounded cost; paging by `next` neither repeats nor loses anybody while others are added. */
   readonly page: (query: PageQuery) => Promise<Page>
+  /** API keys. */
+  readonly keys: KeyStore
   /** Resolves when the store can be read and takes commands. */
   readonly ready: () => Promise<void>
   /** Finishes what was accepted, then lets go of everything. */

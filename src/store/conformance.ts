@@ -12,6 +12,7 @@ import type { FieldName } from '../directory/fields.ts'
 import type { Patch } from '../directory/patch.ts'
 import { claimsTaken, type Filter, type Outcome, type Store } from '../directory/store.ts'
 import { claimsOf, isVisible, noFields, type User } from '../directory/user.ts'
+import { keepingKeys } from './conformance-keys.ts'
 
 /** What every store must do, whatever it is made of. An adapter supplies the rest by a fixture. */
 export interface Fixture {
@@ -38,7 +39,17 @@ export function storeConformance(name: string, open: () => Promise<Fixture>): vo
       fixture = undefined
     })
     const given = () => fixture as Fixture
-    for (const cases of [updating, claiming, logging, erasing, allocating, paging, finding, lasting])
+    for (const cases of [
+      updating,
+      claiming,
+      logging,
+      erasing,
+      allocating,
+      paging,
+      finding,
+      lasting,
+      keepingKeys,
+    ])
       cases(given)
     agreeingWithTheModel(open)
   })

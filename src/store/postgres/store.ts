@@ -15,6 +15,7 @@ import {
   type Sql,
   toWriteError,
 } from './connection.ts'
+import { createKeyStore } from './keys.ts'
 import { migrate } from './migrate.ts'
 import { createPool, firstConnection, patience } from './pool.ts'
 import { createQueues, plan, type Waiting } from './queue.ts'
@@ -51,6 +52,7 @@ export async function openPostgres({
   const pool = createPool(url, connections)
   const units = createUnits(pool)
   const queues = createQueues(settle)
+  const keys = createKeyStore((...asked) => track(() => units.read(...asked)))
   const underWay = new Set<Promise<unknown>>()
   let closed: Promise<void> | undefined
 
@@ -194,6 +196,7 @@ export async function openPostgres({
     get: (id) => track(() => units.get(id)),
     find: (claim) => track(() => units.find(claim)),
     page: (query) => track(() => units.page(query)),
+    keys,
     ready: () => track(async () => void (await units.get(1))),
     close: () => {
       closed ??= close()

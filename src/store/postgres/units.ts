@@ -17,15 +17,15 @@ export function createUnits({ query }: Pool) {
   /** The shapes that changes have had; past a bound, new ones are not kept: servers keep them per connection. */
   const updates = new Map<string, string>()
 
-  /** Tries again what failed for reasons that pass: it writes nothing. */
-  async function read(statement: Statement, ms = patience): Promise<readonly Row[]> {
+  /** Tries again what failed for reasons that pass: it writes nothing, or the same however often it is done. */
+  async function read(statement: Statement, ms = patience, toError = toReadError): Promise<readonly Row[]> {
     for (let tries = 1, until = 0; ; tries++) {
       try {
         return await query(statement, until === 0 ? ms : until - Date.now())
       } catch (error) {
         until ||= Date.now() + ms
         await pause(tries)
-        if (!['again', 'lost'].includes(failureOf(error)) || Date.now() >= until) throw toReadError(error)
+        if (!['again', 'lost'].includes(failureOf(error)) || Date.now() >= until) throw toError(error)
       }
     }
   }
@@ -36,6 +36,8 @@ export function createUnits({ query }: Pool) {
   })
 
   return {
+    read,
+
     async get(id: number): Promise<User | undefined> {
       const [row] = await read({ text: select, parameters: [id], prepare: true })
       return row === undefined ? undefined : toUser(row)

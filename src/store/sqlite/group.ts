@@ -6,15 +6,23 @@ import { decide } from '../../directory/decide.ts'
 import type { Refusal } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
 import type { FieldName } from '../../directory/fields.ts'
-import { claimsTaken } from '../../directory/store.ts'
+import { claimsTaken, type Outcome } from '../../directory/store.ts'
 import { maxId, type User } from '../../directory/user.ts'
 import { cachedUsers, createUserCache } from './cache.ts'
+import { createKeyWriter, type KeyDone, type KeyTask } from './keys.ts'
 import { columns, type Packed, pack, toSql, toUser } from './rows.ts'
+
+/** What the writer can be asked to do. */
+export type Task = Command | KeyTask
+
+/** What comes of it. */
+export type Done = Outcome | KeyDone
 
 /** A command's outcome, or why it has none: plain data, to be sent to the main thread. */
 export type Reply =
   | { readonly outcome: 'committed' | 'unchanged'; readonly user: Packed }
   | { readonly outcome: 'refused'; readonly refusal: Refusal }
+  | KeyDone
   | { readonly outcome: 'unavailable'; readonly reason: string }
   | { readonly outcome: 'failed'; readonly reason: string }
 
@@ -28,7 +36,7 @@ export class FatalError extends Error {
  * is decided inside it on what the ones before it left. A unit that fails does so alone; when the
  * transaction itself fails, so does the whole group.
  */
-export function createGroups(db: DatabaseSync, rules: Rules): (commands: readonly Command[]) => Reply[] {
+export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly Task[]) => Reply[] {
   const begin = db.prepare('BEGIN IMMEDIATE')
   const commit = db.prepare('COMMIT')
   const rollback = db.prepare('ROLLBACK')
@@ -36,13 +44,14 @@ export function createGroups(db: DatabaseSync, rules: Rules): (commands: readonl
   const release = db.prepare('RELEASE unit')
   const rollbackUnit = db.prepare('ROLLBACK TO unit')
   const units = createUnits(db)
+  const runKeyTask = createKeyWriter(db)
   /** As the transaction under way leaves them: emptied when it fails. */
   let cache = createUserCache(cachedUsers)
 
-  function run(command: Command): Reply {
+  function run(task: Task): Reply {
     savepoint.run()
     try {
-      const { reply, user } = decideAndWrite(command)
+      const { reply, user } = perform(task)
       release.run()
       if (user !== undefined) cache.put(user)
       return reply
@@ -55,6 +64,10 @@ export function createGroups(db: DatabaseSync, rules: Rules): (commands: readonl
         reason: error instanceof Error ? (error.stack ?? error.message) : String(error),
       }
     }
+  }
+
+  function perform(task: Task): { readonly reply: Reply; readonly user?: User } {
+    return task.kind === 'key' ? { reply: runKeyTask(task) } : decideAndWrite(task)
   }
 
   function decideAndWrite(command: Command): { readonly reply: Reply; readonly user?: User } {
@@ -72,10 +85,10 @@ export function createGroups(db: DatabaseSync, rules: Rules): (commands: readonl
     return { reply: { outcome: 'committed', user: pack(user) }, user }
   }
 
-  return (commands) => {
+  return (tasks) => {
     try {
       begin.run()
-      const replies = commands.map(run)
+      const replies = tasks.map(run)
       commit.run()
       return replies
     } catch (error) {
@@ -83,7 +96,7 @@ export function createGroups(db: DatabaseSync, rules: Rules): (commands: readonl
       if (db.isTransaction) rollback.run()
       cache = createUserCache(cachedUsers)
       const reason = error instanceof Error ? error.message : String(error)
-      return commands.map(() => ({ outcome: 'unavailable', reason }))
+      return tasks.map(() => ({ outcome: 'unavailable', reason }))
     }
   }
 }

@@ -9,8 +9,9 @@ import type { Rules } from '../../directory/field-types.ts'
 import type { Filter, Outcome, Page, PageQuery, Store } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
 import { cachedUsers, createUserCache, type UserCache } from './cache.ts'
-import { connect, listen } from './control.ts'
-import type { Reply } from './group.ts'
+import { connect, listen, type Send } from './control.ts'
+import type { Done, Reply, Task } from './group.ts'
+import { createKeyStore, type KeyDone, type KeyTask } from './keys.ts'
 import { own } from './owner.ts'
 import { columns, toUser, unpack } from './rows.ts'
 import type { FromWriter, ToWriter, WriterOptions } from './writer.ts'
@@ -54,9 +55,9 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
     chmodSync(path, 0o600)
     const cache = createUserCache(cachedUsers)
     writer = await startWriter({ ...options, path, cache })
-    const { change, drain, close, isAlive } = writer
+    const { send, drain, close, isAlive } = writer
     const reader = openReader(path, cache)
-    const control = await listen(options.folder, change).catch((error: Error) => {
+    const control = await listen(options.folder, send).catch((error: Error) => {
       options.onWarning?.('no control socket: commands that write need the server stopped', error)
       return undefined
     })
@@ -70,8 +71,9 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
     }
     let closed: Promise<void> | undefined
     return {
-      change,
+      ...writes(send),
       ...reader.reads,
+      keys: createKeyStore(reader.db, keyWork(send)),
       ready: async () => {
         if (!isAlive()) throw unavailable('The store has stopped')
         reader.probe()
@@ -93,11 +95,21 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
  * runs, or as its owner for as long as the command takes.
  */
 export async function joinSqlite(options: SqliteOptions): Promise<Store> {
-  const change = await connect(options.folder)
-  if (change === undefined) return openSqlite(options)
+  const send = await connect(options.folder)
+  if (send === undefined) return openSqlite(options)
   const reader = openReader(databaseIn(options.folder), noCache)
-  return { change, ...reader.reads, ready: async () => {}, close: async () => reader.close() }
+  return {
+    ...writes(send),
+    ...reader.reads,
+    keys: createKeyStore(reader.db, keyWork(send)),
+    ready: async () => {},
+    close: async () => reader.close(),
+  }
 }
+
+// Each kind of task has its own kind of reply.
+const writes = (send: Send) => ({ change: (command: Command) => send(command) as Promise<Outcome> })
+const keyWork = (send: Send) => (task: KeyTask) => send(task) as Promise<KeyDone>
 
 /** Another process writes, so nothing that was read before is worth anything. */
 const noCache: UserCache = { get: () => undefined, put: () => {}, refresh: () => {} }
@@ -124,7 +136,7 @@ function requireVersion(): void {
 }
 
 interface Waiting {
-  readonly resolve: (outcome: Outcome) => void
+  readonly resolve: (done: Done) => void
   readonly reject: (error: Error) => void
 }
 
@@ -176,6 +188,7 @@ async function startWriter({ path, rules, onFatal, maxPages, cache }: WriterThre
           break
         }
         case 'refused':
+        case 'key':
           resolve(reply)
           break
         case 'unavailable':
@@ -216,12 +229,12 @@ async function startWriter({ path, rules, onFatal, maxPages, cache }: WriterThre
   await started.promise
   running = true
 
-  function change(command: Command): Promise<Outcome> {
+  function send(task: Task): Promise<Done> {
     return new Promise((resolve, reject) => {
       if (dead !== undefined) return reject(unavailable('The store has stopped', dead))
       if (closing) return reject(unavailable('The store has been closed'))
       if (count >= maxWaiting) return reject(unavailable('Too many updates are waiting'))
-      const text = JSON.stringify(command)
+      const text = JSON.stringify(task)
       if (waiting.length === 0) setImmediate(flush)
       commands.push(text)
       waiting.push({ resolve, reject })
@@ -247,7 +260,7 @@ async function startWriter({ path, rules, onFatal, maxPages, cache }: WriterThre
     await ended.promise
   }
 
-  return { change, drain, close, isAlive: () => dead === undefined }
+  return { send, drain, close, isAlive: () => dead === undefined }
 }
 
 function openReader(path: string, cache: UserCache) {
@@ -299,6 +312,7 @@ function openReader(path: string, cache: UserCache) {
         return page(query)
       },
     } satisfies Pick<Store, 'get' | 'find' | 'page'>,
+    db,
     probe: () => void anybody.get(),
     close: () => db.close(),
   }

@@ -1,8 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import type { Command } from '../../directory/command.ts'
 import type { Rules } from '../../directory/field-types.ts'
-import { createGroups, FatalError, isFailedSync, type Reply } from './group.ts'
+import { createGroups, FatalError, isFailedSync, type Reply, type Task } from './group.ts'
 import { migrate } from './migrate.ts'
 
 /**
@@ -54,7 +53,7 @@ function serve(port: MessagePort, options: WriterOptions): void {
   }
 
   function runGroup(batches: readonly string[]): void {
-    const groups = batches.map((batch) => JSON.parse(batch) as Command[])
+    const groups = batches.map((batch) => JSON.parse(batch) as Task[])
     const replies = commit(groups.flat())
     let from = 0
     for (const { length } of groups) {
