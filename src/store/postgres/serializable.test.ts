@@ -1,0 +1,3 @@
+import { conformsUnder } from '../../../test/postgres-conformance.ts'
+
+conformsUnder('serializable')
