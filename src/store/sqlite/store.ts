@@ -95,15 +95,19 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
  * runs, or as its owner for as long as the command takes.
  */
 export async function joinSqlite(options: SqliteOptions): Promise<Store> {
-  const send = await connect(options.folder)
-  if (send === undefined) return openSqlite(options)
+  const connection = await connect(options.folder)
+  if (connection === undefined) return openSqlite(options)
+  const { send, close } = connection
   const reader = openReader(databaseIn(options.folder), noCache)
   return {
     ...writes(send),
     ...reader.reads,
     keys: createKeyStore(reader.db, keyWork(send)),
     ready: async () => {},
-    close: async () => reader.close(),
+    close: async () => {
+      close()
+      reader.close()
+    },
   }
 }
 
