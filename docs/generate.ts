@@ -171,6 +171,7 @@ function fieldsOf(writer: Writer): readonly FieldName[] {
 
 const meanings: Readonly<Record<Code, string>> = {
   invalid: 'The request is wrong in itself; everything that is wrong is named at once',
+  too_large: 'The body is larger than `ROSTER_MAX_BODY`',
   unauthenticated: 'Credentials are needed, or the contract is closed; with `WWW-Authenticate`',
   forbidden: 'The caller may not do this, or not to this field',
   not_found: 'There is no such user to be seen',

@@ -9,7 +9,14 @@ export interface Contract {
   /** Whether errors at this address are to be told in this contract's shape. */
   readonly owns: (method: string, path: string) => boolean
   readonly routes: (app: FastifyInstance, directory: Directory) => void
-  readonly refuse: (refused: Refused, requestId: string) => Answer
+  /** @param asked what was asked for, where that could be read */
+  readonly refuse: (refused: Refused, requestId: string, asked?: Asked) => Answer
+}
+
+export interface Asked {
+  readonly method: string
+  /** The route, where there is one: `/v1/users/:id`. */
+  readonly path: string
 }
 
 export interface Refused {
@@ -27,6 +34,10 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who asks: set by the one hook that stands before every contract's routes. */
     actor: Actor
+  }
+  interface FastifyContextConfig {
+    /** The media types that a route with PATCH takes (RFC 5789, section 3.1). */
+    acceptPatch?: string
   }
 }
 

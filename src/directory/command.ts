@@ -2,6 +2,7 @@ import type { Actor } from './actor.ts'
 import type { Problem } from './errors.ts'
 import type { FieldName } from './fields.ts'
 import type { Patch } from './patch.ts'
+import type { User } from './user.ts'
 
 /**
  * RFC 9110, section 13: what the caller believes of the record. Versions stand for entity tags;
@@ -22,6 +23,9 @@ export interface Circumstances {
   readonly at: number
 }
 
+/** Values of a record that a patch was worked out from. */
+export type Basis = { readonly [N in FieldName | 'version']?: User[N] }
+
 /** What every command may ask besides the change itself. */
 export interface Request extends Preconditions {
   /** What the contract found wrong before the record was known; reported with everything else. */
@@ -32,6 +36,10 @@ interface Writing extends Circumstances, Request {
   readonly patch: Patch
   readonly required?: readonly FieldName[]
   readonly maxLength?: Readonly<Partial<Record<FieldName, number>>>
+  /** Where one of these is not so any more: `precondition_failed`, naming it. */
+  readonly basis?: Basis
+  /** Times that were sent back, as shown: in whole seconds since 1970. Others than the record's are `invalid`. */
+  readonly shown?: { readonly created_at?: number; readonly updated_at?: number }
   /** The contract answers `invalid` before `not_found`, against the usual order. */
   readonly invalidFirst?: boolean
 }

@@ -433,6 +433,54 @@ describe('claims', () => {
   })
 })
 
+describe('what a patch was worked out from', () => {
+  test.each([
+    ['as it still is', { phone: null, first_name: 'Ann', version: 3 }, []],
+    ['nothing', {}, []],
+    ['another value', { first_name: 'Anne' }, ['first_name']],
+    ['a value where there is none', { phone: '1', email: 'Ann@Example.com' }, ['phone']],
+    ['none where there is a value', { email: null, first_name: null }, ['email', 'first_name']],
+    ['another version', { version: 2 }, ['version']],
+  ])('%s', (_what, basis, names) => {
+    const decision = judged(ann, update({ basis }))
+    if (names.length === 0) return expect(unitOf(decision).user).toMatchObject(phone)
+    const problems = names.map((field) => ({ field, message: 'has changed since' }))
+    expect(decision).toMatchObject({ refusal: { code: 'precondition_failed', problems } })
+  })
+
+  test('lists are compared by what is in them', () => {
+    const tag = { id: 1, type: 'user', name: 'a', description: '', color: '#fff' }
+    const current = { ...ann, tags: [tag] }
+    expect(judged(current, update({ basis: { tags: [{ ...tag }] } })).outcome).toBe('commit')
+    expect(judged(current, update({ basis: { tags: [] } })).outcome).toBe('refused')
+  })
+
+  test('is asked after the request is sound and the caller’s own precondition holds', () => {
+    const basis = { version: 9 }
+    expect(judged(ann, update({ basis, patch: { phone: 4 } }))).toMatchObject({
+      refusal: { code: 'invalid' },
+    })
+    const stale = judged(ann, update({ basis, ifMatch: [2] }))
+    expect(stale).toMatchObject({ refusal: { code: 'precondition_failed', problems: [] } })
+  })
+})
+
+describe('times that are sent back', () => {
+  test.each([
+    ['as shown, in whole seconds', { created_at: 1, updated_at: 2 }, []],
+    ['of another second', { created_at: 2, updated_at: 1 }, ['created_at', 'updated_at']],
+    ['one of them wrong', { created_at: 1, updated_at: 3 }, ['updated_at']],
+  ])('%s', (_what, shown, names) => {
+    const decision = judged({ ...ann, created_at: 1_999 }, update({ shown }))
+    if (names.length === 0) return expect(decision.outcome).toBe('commit')
+    const problems = names.map((property) => ({
+      property,
+      message: 'is set by the service and can not be changed',
+    }))
+    expect(decision).toMatchObject({ refusal: { code: 'invalid', problems } })
+  })
+})
+
 test('deciding leaves the record and the command as they are', () => {
   const current = structuredClone(ann)
   const command = update({ patch: { tags: [], phone: '1' } })

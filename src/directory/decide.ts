@@ -1,6 +1,7 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Change, ChangeKind, FieldChange, Unit } from './change.ts'
 import type { Claim } from './claims.ts'
-import type { Command, Create, Lifecycle, Preconditions, Replace, Update } from './command.ts'
+import type { Basis, Command, Create, Lifecycle, Preconditions, Replace, Update } from './command.ts'
 import { type Problem, type Refusal, refusal } from './errors.ts'
 import type { Rules } from './field-types.ts'
 import { catalogue, type FieldName, fieldNames } from './fields.ts'
@@ -80,7 +81,10 @@ function decideUpdate(current: User | undefined, command: Update | Replace, rule
   if (isLockedOut(current, permission.relation)) return refuse(accountBlocked)
 
   const applied = apply(current, { ...terms(command), writable: permission.fields }, rules)
-  const refused = judge(command, applied, applied.problems) ?? unmet(command, current)
+  const problems =
+    command.shown === undefined ? applied.problems : [...applied.problems, ...moved(command.shown, current)]
+  const refused =
+    judge(command, applied, problems) ?? unmet(command, current) ?? outdated(command.basis, current)
   if (refused !== undefined) return refuse(refused)
   if (applied.changed.length === 0) return { outcome: 'unchanged', user: current }
   const changed = [...applied.changed]
@@ -91,6 +95,24 @@ function decideUpdate(current: User | undefined, command: Update | Replace, rule
     values.email_verified = false
   }
   return commit(current, { ...current, ...values }, 'updated', command, changed)
+}
+
+/** Times are the service's to set, so only what is shown may be sent. */
+function moved(shown: NonNullable<Update['shown']>, current: User): Problem[] {
+  return (['created_at', 'updated_at'] as const)
+    .filter((name) => shown[name] !== undefined && shown[name] !== Math.floor(current[name] / 1000))
+    .map((property) => ({ property, message: 'is set by the service and can not be changed' }))
+}
+
+function outdated(basis: Basis | undefined, current: User): Refusal | undefined {
+  if (basis === undefined) return undefined
+  const names = Object.keys(basis) as (keyof Basis)[]
+  const problems = names
+    .filter((name) => !isDeepStrictEqual(basis[name], current[name]))
+    .map((field) => ({ field, message: 'has changed since' }))
+  return problems.length > 0
+    ? refusal('precondition_failed', 'The user has changed since', problems)
+    : undefined
 }
 
 const accountBlocked = refusal('forbidden', 'This account is blocked')

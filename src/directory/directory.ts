@@ -90,6 +90,20 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
       return seen(await store.get(id))
     },
 
+    /**
+     * The record that a patch is to be worked out from, for whoever may update it.
+     * Send what it was worked out from along as `basis`: by then somebody else may have changed it.
+     */
+    async basis({ actor }: Context, id: number): Promise<User> {
+      allow(actor, 'update', id)
+      return seen(await store.get(id))
+    },
+
+    /** The id of the user whom a uid names, for contracts that say uid. Tells nobody anything: every use case asks who may. */
+    async resolve(uid: string): Promise<number | undefined> {
+      return (await store.find(claim('uid', uid)))?.id
+    },
+
     /** The user who holds a unique value: an e-mail address, a username, an ext_id or a uid. */
     async find({ actor }: Context, kind: ClaimKind, value: string): Promise<User> {
       const user = await store.find(claim(kind, value))

@@ -4,6 +4,7 @@
  */
 export const codes = [
   'invalid',
+  'too_large',
   'unauthenticated',
   'forbidden',
   'not_found',

@@ -22,7 +22,10 @@ export function createRefusals(contracts: readonly Contract[], log: Logger): Ref
     if (isPassing(error)) log.warn({ reqId, err: withoutValues(error.cause ?? error) }, 'request turned away')
     if (error.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer')
     if (isPassing(error)) reply.header('retry-after', '1')
-    const answer = (contract as Contract).refuse(error, request.id)
+    const answer = (contract as Contract).refuse(error, request.id, { method: request.method, path })
+    // RFC 5789, section 2.2: 415 tells what would be understood.
+    const { acceptPatch } = request.routeOptions.config ?? {}
+    if (answer.status === 415 && acceptPatch !== undefined) reply.header('accept-patch', acceptPatch)
     return reply.code(answer.status).send(answer.body)
   }
 }
@@ -47,7 +50,10 @@ export function toDirectoryError(error: unknown): DirectoryError {
   if (error instanceof DirectoryError) return error
   const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500
   // The framework's own: a body that is too large, or shorter or longer than it said; a type that is none.
-  if (status === 413) return invalid({ property: 'body', message: 'is too large' })
+  if (status === 413) {
+    const problem = { property: 'body', message: 'is too large' }
+    return new DirectoryError(refusal('too_large', 'The request is too large', [problem]))
+  }
   if (status === 415)
     return invalid({ property: 'Content-Type', location: 'header', message: 'must be a media type' })
   if (status >= 400 && status < 500) return invalid({ property: 'body', message: 'could not be read' })

@@ -4,6 +4,7 @@ import type { Answer, Refused } from '../contract.ts'
 /** The page knows 400 and 404; what it does not know has the status that RFC 9110 gives it. */
 const statuses = {
   invalid: 400,
+  too_large: 400,
   unauthenticated: 401,
   forbidden: 403,
   not_found: 404,

@@ -5,6 +5,7 @@ import { properties } from './wire.ts'
 /** The documented codes; those in the lower half are ours, for what the documents do not know. */
 const answers = {
   invalid: [400, 'INVALID_FIELD'],
+  too_large: [400, 'INVALID_FIELD'],
   unauthenticated: [401, 'UNAUTHORIZED'],
   forbidden: [403, 'FORBIDDEN'],
   not_found: [404, 'RESOURCE_NOT_FOUND'],
@@ -30,7 +31,7 @@ export function refuse(refused: Refused, requestId: string): Answer {
   const message =
     refused.code === 'conflict'
       ? 'User with this email already exists'
-      : refused.code === 'invalid' && first !== undefined
+      : status === 400 && first !== undefined
         ? `The field \`${first.field}\` ${first.reason}`
         : refused.message
   return { status, body: { code, message, details, requestId } }
