@@ -180,6 +180,7 @@ const meanings: Readonly<Record<Code, string>> = {
   precondition_failed: '`If-Match` or `If-None-Match` does not hold',
   conflict: 'Another user has a value that only one may have',
   misdirected: 'The `Host` is not one that Roster answers to',
+  rate_limited: 'The caller has asked too much in too short a time; with `Retry-After`',
   unavailable: 'The store can not answer now; with `Retry-After`',
   outcome_unknown: 'It could not be found out in time whether the update was saved; with `Retry-After`',
   internal: 'A fault in Roster; the log has the cause under the `X-Request-Id`',

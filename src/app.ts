@@ -1,8 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
+import { type Authenticator, createAuthenticator } from './access/authenticate.ts'
 import { createDoor, isAllowedOrigin } from './access/door.ts'
+import { createGate } from './access/gate.ts'
 import type { Config } from './config.ts'
+import { admit } from './contracts/admit.ts'
 import { adoption } from './contracts/adoption/routes.ts'
 import type { Contract } from './contracts/contract.ts'
 import { records } from './contracts/records/routes.ts'
@@ -25,6 +28,8 @@ export interface AppOptions {
 export async function createApp({ config, store, log }: AppOptions): Promise<FastifyInstance> {
   const directory = createDirectory({ store, rules: config, now: Date.now, newChangeId: randomUUID, newUid })
   const door = createDoor({ open: config.openContracts, origins: config.corsOrigins })
+  const authenticator = createAuthenticator({ keys: store.keys, now: Date.now })
+  const gate = createGate({ authenticator, door })
   // The last one answers for every address that no other owns.
   const contracts: readonly Contract[] = [records({ upsert: config.recordsUpsert }), adoption]
 
@@ -36,13 +41,11 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
   const routes = collectRoutes(app)
   for (const contract of contracts) {
     await app.register(async (scope) => {
-      scope.addHook('onRequest', (request, _reply, done) => {
-        request.actor = door(request.raw, contract.name)
-        done()
-      })
+      admit(scope, contract, gate)
       contract.routes(scope, directory)
     })
   }
+  app.addHook('onClose', writeDownUses(authenticator, log))
   operate(app, store, observed.metrics)
   refuseOtherMethods(app, routes)
   return app
@@ -52,6 +55,19 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
 function mayCall({ openContracts, corsOrigins }: Config): (origin: string) => boolean {
   return (origin) =>
     openContracts === 'loopback' ? isAllowedOrigin(origin, corsOrigins) : corsOrigins.includes(origin)
+}
+
+/**
+ * Writes down when keys were last used, now and then.
+ * @returns does it for the last time
+ */
+function writeDownUses({ flush }: Authenticator, log: Logger): () => Promise<void> {
+  const write = () => flush().catch((err: unknown) => log.warn({ err }, 'could not note when keys were used'))
+  const timer = setInterval(write, 60_000).unref()
+  return () => {
+    clearInterval(timer)
+    return write()
+  }
 }
 
 const letters = '0123456789abcdefghijklmnopqrstuvwxyz'

@@ -139,7 +139,10 @@ describe.for(contracts)('the door of $name, closed', ({ name, read, write, keys 
     const answer = await closed.call(line, body)
     expect(answer).toMatchObject({
       status: 401,
-      headers: { 'www-authenticate': 'Bearer', 'content-type': 'application/json; charset=utf-8' },
+      headers: {
+        'www-authenticate': 'Bearer realm="roster"',
+        'content-type': 'application/json; charset=utf-8',
+      },
     })
     if (line !== 'PUT /users') expect(Object.keys(answer.body as object)).toEqual(keys)
     expect(answer.text).toMatch(/ROSTER_OPEN_CONTRACTS=loopback .*--demo/)

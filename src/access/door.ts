@@ -4,8 +4,9 @@ import type { Actor } from '../directory/actor.ts'
 import { DirectoryError, type Problem, refusal } from '../directory/errors.ts'
 
 /**
- * The door of the contracts whose pages know no credentials. It is closed unless it was opened on
- * purpose, and open to this machine only unless that was meant too.
+ * The door of the contracts whose pages know no credentials, for those who bring none. It is closed
+ * unless it was opened on purpose, and open to this machine only unless that was meant too. Whoever
+ * brings an API key does not pass through here: a page that a browser was tricked into loading has none.
  */
 export type Openness = 'never' | 'loopback' | 'always'
 
@@ -20,7 +21,7 @@ export type Knock = Pick<IncomingMessage, 'method' | 'headers'> & {
 }
 
 const howToOpen =
-  'This contract knows no credentials, so it is closed. Start Roster with ROSTER_OPEN_CONTRACTS=loopback to open it to this machine, or with --demo to try it out'
+  'An API key is needed, as Authorization: Bearer; roster key create makes one. Start Roster with ROSTER_OPEN_CONTRACTS=loopback to open this contract to this machine without one, or with --demo to try it out'
 
 const forwardingHeaders = [
   'forwarded',

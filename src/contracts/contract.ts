@@ -6,6 +6,8 @@ import type { Code, Problem } from '../directory/errors.ts'
 /** What every wire API is to the service: one of these, and a line in app.ts. */
 export interface Contract {
   readonly name: string
+  /** Whether its page knows credentials: then nobody comes in without. Elsewhere the door decides (access/door.ts). */
+  readonly knowsCredentials: boolean
   /** Whether errors at this address are to be told in this contract's shape. */
   readonly owns: (method: string, path: string) => boolean
   readonly routes: (app: FastifyInstance, directory: Directory) => void

@@ -1,3 +1,5 @@
+import type { Scope } from './actor.ts'
+
 /**
  * Every way in which Roster refuses, as one closed list. Each contract owns a table from code to its
  * own status and words, so a new code does not compile until every contract answers it.
@@ -13,6 +15,7 @@ export const codes = [
   'precondition_failed',
   'conflict',
   'misdirected',
+  'rate_limited',
   'unavailable',
   'outcome_unknown',
   'internal',
@@ -34,11 +37,19 @@ export type Problem =
       readonly message: string
     }
 
+/** What credentials lack that were sent, in the words of RFC 6750, section 3.1. */
+export type Lack =
+  | { readonly error: 'invalid_token' }
+  | { readonly error: 'insufficient_scope'; readonly scope: Scope }
+
 /** Plain data, so that a store may decide in another thread and send the answer over. */
 export interface Refusal {
   readonly code: Code
   readonly message: string
   readonly problems: readonly Problem[]
+  readonly lack?: Lack | undefined
+  /** Seconds after which the same may succeed. */
+  readonly retryAfter?: number | undefined
 }
 
 export function refusal(code: Code, message: string, problems: readonly Problem[] = []): Refusal {
@@ -49,13 +60,23 @@ export function refusal(code: Code, message: string, problems: readonly Problem[
 export class DirectoryError extends Error {
   readonly code: Code
   readonly problems: readonly Problem[]
+  readonly lack: Lack | undefined
+  readonly retryAfter: number | undefined
 
   constructor(refused: Refusal, options?: ErrorOptions) {
     super(refused.message, options)
     this.name = 'DirectoryError'
     this.code = refused.code
     this.problems = refused.problems
+    this.lack = refused.lack
+    this.retryAfter = refused.retryAfter
   }
+}
+
+/** Too much was asked in too short a time. */
+export function rateLimited(retryAfter: number): DirectoryError {
+  const message = `Rate limit exceeded. Try again in ${retryAfter} seconds`
+  return new DirectoryError({ ...refusal('rate_limited', message), retryAfter })
 }
 
 export function unavailable(message: string, cause?: unknown): DirectoryError {

@@ -130,6 +130,7 @@ describe('scopes', () => {
         code: 'forbidden',
         message: `The scope ${needed[action]} is needed for this`,
         problems: [],
+        lack: { error: 'insufficient_scope', scope: needed[action] },
       },
     })
     expect(outcome(person(userId, wanting), action)).toBe('forbidden')

@@ -41,10 +41,16 @@ export function permit(actor: Actor, action: Action, userId: number | undefined)
     return { refusal: refusal('unauthenticated', 'Credentials are needed for this') }
   }
   if (!actor.scopes.includes(rule.scope) && !actor.scopes.includes('admin')) {
-    return { refusal: refusal('forbidden', `The scope ${rule.scope} is needed for this`) }
+    return { refusal: scopeNeeded(rule.scope) }
   }
   if (rule[relation] === 'none') return { refusal: refusal('forbidden', 'This is not permitted to you') }
   return { relation, fields: masks[rule[relation]] }
+}
+
+/** The refusal of an actor whose scopes do not suffice. */
+export function scopeNeeded(scope: Scope): Refusal {
+  const lack = { error: 'insufficient_scope', scope } as const
+  return { ...refusal('forbidden', `The scope ${scope} is needed for this`), lack }
 }
 
 function relationOf(actor: Actor, userId: number | undefined): Relation {

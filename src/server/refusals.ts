@@ -20,8 +20,10 @@ export function createRefusals(contracts: readonly Contract[], log: Logger): Ref
     const reqId = request.id
     if (error.code === 'internal') log.error({ reqId, err: withoutValues(error.cause) }, 'request failed')
     if (isPassing(error)) log.warn({ reqId, err: withoutValues(error.cause ?? error) }, 'request turned away')
-    if (error.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer')
-    if (isPassing(error)) reply.header('retry-after', '1')
+    const challenge = challengeOf(error)
+    if (challenge !== undefined) reply.header('www-authenticate', challenge)
+    const retryAfter = error.retryAfter ?? (isPassing(error) ? 1 : undefined)
+    if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter))
     const answer = (contract as Contract).refuse(error, request.id, { method: request.method, path })
     // RFC 5789, section 2.2: 415 tells what would be understood.
     const { acceptPatch } = request.routeOptions.config ?? {}
@@ -35,6 +37,13 @@ function withoutValues(error: unknown) {
   if (!(error instanceof Error)) return { message: 'no error, but something was thrown' }
   const { name, message, stack } = error
   return { name, message, stack, ...('code' in error && { code: error.code }) }
+}
+
+/** RFC 6750, section 3: it says no more than the realm to who sent no credentials. */
+function challengeOf({ code, lack }: DirectoryError): string | undefined {
+  if (code !== 'unauthenticated' && lack === undefined) return undefined
+  const scope = lack?.error === 'insufficient_scope' ? `, scope="${lack.scope}"` : ''
+  return `Bearer realm="roster"${lack === undefined ? '' : `, error="${lack.error}"`}${scope}`
 }
 
 /** Whether the same request may succeed in a moment. */

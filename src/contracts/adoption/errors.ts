@@ -14,6 +14,7 @@ const statuses = {
   // An address that somebody else has: the page knows no 409, and one directory knows no twins.
   conflict: 400,
   misdirected: 421,
+  rate_limited: 429,
   unavailable: 503,
   outcome_unknown: 503,
   internal: 500,

@@ -15,6 +15,7 @@ import { encodeUser, properties, required } from './wire.ts'
 /** The pet-adoption service: `/users` at the root and under `/adoption`. */
 export const adoption: Contract = {
   name: 'adoption',
+  knowsCredentials: false,
   owns: (_method, path) => isUnder(path, '/users', '/adoption'),
   refuse,
   routes(app, directory) {

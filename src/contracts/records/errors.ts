@@ -14,6 +14,7 @@ const answers = {
   conflict: [409, 'EMAIL_ALREADY_EXISTS'],
   precondition_failed: [412, 'PRECONDITION_FAILED'],
   method_not_allowed: [405, 'METHOD_NOT_ALLOWED'],
+  rate_limited: [429, 'RATE_LIMIT_EXCEEDED'],
   misdirected: [421, 'MISDIRECTED_REQUEST'],
   unavailable: [503, 'SERVICE_UNAVAILABLE'],
   outcome_unknown: [503, 'OUTCOME_UNKNOWN'],

@@ -19,6 +19,7 @@ export interface RecordsOptions {
 export function records({ upsert }: RecordsOptions): Contract {
   return {
     name: 'records',
+    knowsCredentials: false,
     owns: (method, path) => isUnder(path, '/records') || (method === 'PUT' && /^\/users\/?$/.test(path)),
     refuse,
     routes(app, directory) {
