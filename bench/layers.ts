@@ -46,6 +46,7 @@ const store: Store = {
     revoke: async () => undefined,
     used: async () => {},
   },
+  list: async () => ({ users: [], total: 0 }),
   ready: async () => {},
   close: async () => {},
 }

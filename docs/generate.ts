@@ -226,6 +226,7 @@ async function openapi(): Promise<string> {
     find: absent,
     page: absent,
     keys,
+    list: absent,
     ready: absent,
     close: absent,
   }

@@ -66,7 +66,8 @@ export async function runUserCommand(args: readonly string[], config: Config): P
 async function run(directory: Directory, verb: string, id: number, json: string | undefined): Promise<void> {
   switch (verb) {
     case 'list':
-      for await (const users of directory.stream(operator, [])) for (const user of users) print(user)
+      for await (const users of directory.stream(operator, { filters: [] }))
+        for (const user of users) print(user)
       return
     case 'get':
       return print(await directory.get(operator, id))

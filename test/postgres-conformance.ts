@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, inject } from 'vitest'
 import type { Store } from '../src/directory/store.ts'
 import { type Fixture, rules, storeConformance } from '../src/store/conformance.ts'
+import { listConformance } from '../src/store/conformance-list.ts'
 import { openPostgres } from '../src/store/postgres/store.ts'
 import { createDatabase, type Database, readKept, readLog } from './postgres.ts'
 
@@ -18,7 +19,7 @@ export function conformsUnder(isolation: 'read committed' | 'serializable'): voi
 
     const open = () => openPostgres({ url, rules, onWarning: fail })
 
-    storeConformance('PostgreSQL', async (): Promise<Fixture> => {
+    const fixture = async (): Promise<Fixture> => {
       await empty(database)
       let store: Store = await open()
       return {
@@ -34,7 +35,9 @@ export function conformsUnder(isolation: 'read committed' | 'serializable'): voi
           expect((await readKept(database.sql)).damage).toEqual([])
         },
       }
-    })
+    }
+    storeConformance('PostgreSQL', fixture)
+    listConformance('PostgreSQL', fixture)
   })
 }
 

@@ -7,7 +7,8 @@ import type { Actor, Scope } from './actor.ts'
 import { type Context, createDirectory, type Directory } from './directory.ts'
 import { DirectoryError } from './errors.ts'
 import type { Patch } from './patch.ts'
-import type { Filter, Store } from './store.ts'
+import type { Filter } from './query.ts'
+import type { Store } from './store.ts'
 import { maxId } from './user.ts'
 
 const rules = { roles: ['user', 'admin'] }
@@ -64,7 +65,7 @@ const fieldsOf = async (work: Promise<unknown>) => (await refused(work)).problem
 
 async function list(context = shop, filters: readonly Filter[] = []): Promise<number[]> {
   const ids: number[] = []
-  for await (const users of directory.stream(context, filters)) ids.push(...users.map(({ id }) => id))
+  for await (const users of directory.stream(context, { filters })) ids.push(...users.map(({ id }) => id))
   return ids
 }
 
@@ -261,21 +262,23 @@ describe('a list', () => {
     for (const id of [30, 4, 17]) await directory.replace(shop, { id, patch: {}, upsert: true })
     await create()
     await directory.remove(shop, { id: 17 })
-    const pages = await Array.fromAsync(directory.stream(shop, []))
+    const pages = await Array.fromAsync(directory.stream(shop, { filters: [] }))
     expect(pages.map((users) => users.map(({ id }) => id))).toEqual([[1, 4, 30]])
     await Promise.all([1, 4, 30].map((id) => directory.erase(shop, { id })))
-    expect(await Array.fromAsync(directory.stream(shop, []))).toEqual([])
+    expect(await Array.fromAsync(directory.stream(shop, { filters: [] }))).toEqual([])
   })
 
   test('has those for whom every filter holds', async () => {
     await create({ first_name: 'Ann', interested_in: 'dogs' })
     await create({ first_name: 'Bob', interested_in: 'dogs' })
     await create({ first_name: 'Ann', interested_in: 'cats' })
-    const ann: Filter = { name: 'first_name', values: ['Ann'] }
+    const ann: Filter = { name: 'first_name', comparison: 'eq', values: ['Ann'] }
     expect(await list(shop, [ann])).toEqual([1, 3])
-    expect(await list(shop, [ann, { name: 'interested_in', values: ['dogs', 'both'] }])).toEqual([1])
-    expect(await list(shop, [{ name: 'id', values: ['2', '3', 'x'] }])).toEqual([2, 3])
-    expect(await list(shop, [{ name: 'first_name', values: [] }])).toEqual([])
+    expect(
+      await list(shop, [ann, { name: 'interested_in', comparison: 'eq', values: ['dogs', 'both'] }]),
+    ).toEqual([1])
+    expect(await list(shop, [{ name: 'id', comparison: 'eq', values: ['2', '3', 'x'] }])).toEqual([2, 3])
+    expect(await list(shop, [{ name: 'first_name', comparison: 'eq', values: [] }])).toEqual([])
   })
 })
 

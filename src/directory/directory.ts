@@ -5,7 +5,8 @@ import { decide, userNotFound } from './decide.ts'
 import { DirectoryError } from './errors.ts'
 import type { Rules } from './field-types.ts'
 import { type Action, permit } from './policy.ts'
-import type { Filter, Outcome, Store } from './store.ts'
+import type { Conditions, Listing, ListQuery } from './query.ts'
+import type { Outcome, Store } from './store.ts'
 import { isVisible, type User } from './user.ts'
 
 /** What a use case needs to know of the request: who asks, and the id under which it is logged. */
@@ -111,11 +112,17 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
       return seen(user)
     },
 
-    /** All visible users in the order of their ids, page by page: as many as a reader takes, no more. */
-    async *stream({ actor }: Context, filters: readonly Filter[]): AsyncGenerator<readonly User[]> {
+    /** A page of the visible users that fit, in any order, and how many there are. */
+    async list({ actor }: Context, query: ListQuery): Promise<Listing> {
+      allow(actor, 'read', undefined)
+      return store.list(query)
+    },
+
+    /** All visible users that fit, in the order of their ids, page by page: as many as a reader takes, no more. */
+    async *stream({ actor }: Context, conditions: Conditions): AsyncGenerator<readonly User[]> {
       allow(actor, 'read', undefined)
       for (let after: number | undefined = 0; after !== undefined; ) {
-        const page = await store.page({ after, filters })
+        const page = await store.page({ ...conditions, after })
         if (page.users.length > 0) yield page.users
         after = page.next
       }

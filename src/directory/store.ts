@@ -2,8 +2,8 @@ import type { Claim } from './claims.ts'
 import type { Command } from './command.ts'
 import type { Problem, Refusal } from './errors.ts'
 import { refusal } from './errors.ts'
-import type { FieldName } from './fields.ts'
 import type { KeyStore } from './key.ts'
+import type { Conditions, Listing, ListQuery } from './query.ts'
 import type { User } from './user.ts'
 
 export type Outcome =
@@ -11,17 +11,9 @@ export type Outcome =
   | { readonly outcome: 'unchanged'; readonly user: User }
   | { readonly outcome: 'refused'; readonly refusal: Refusal }
 
-/** An exact match on one property; several values are alternatives. */
-export interface Filter {
-  readonly name: FieldName | 'id'
-  readonly values: readonly string[]
-}
-
-export interface PageQuery {
+export interface PageQuery extends Conditions {
   /** Users with a greater id only: the id that the page before ended with, or 0. */
   readonly after: number
-  /** All of them must hold. */
-  readonly filters: readonly Filter[]
 }
 
 export interface Page {
@@ -52,6 +44,8 @@ export interface Store {
   readonly page: (query: PageQuery) => Promise<Page>
   /** API keys. */
   readonly keys: KeyStore
+  /** The users that a query asks for, and how many there are; what was acknowledged before is in it. */
+  readonly list: (query: ListQuery) => Promise<Listing>
   /** Resolves when the store can be read and takes commands. */
   readonly ready: () => Promise<void>
   /** Finishes what was accepted, then lets go of everything. */

@@ -10,7 +10,8 @@ import { decide } from '../directory/decide.ts'
 import type { Value } from '../directory/field-types.ts'
 import type { FieldName } from '../directory/fields.ts'
 import type { Patch } from '../directory/patch.ts'
-import { claimsTaken, type Filter, type Outcome, type Store } from '../directory/store.ts'
+import type { Filter, Sortable } from '../directory/query.ts'
+import { claimsTaken, type Outcome, type Store } from '../directory/store.ts'
 import { claimsOf, isVisible, noFields, type User } from '../directory/user.ts'
 import { keepingKeys } from './conformance-keys.ts'
 
@@ -346,7 +347,9 @@ function paging(given: Given): void {
     }
     expect(seen).toEqual([...new Set(seen)].toSorted((a, b) => a - b))
     expect([...staying].filter((id) => !seen.includes(id))).toEqual([])
-    expect(await everybody(store, [{ name: 'bio', values: ['last'] }])).toMatchObject([{ id: 2 * manyUsers }])
+    expect(await everybody(store, [{ name: 'bio', comparison: 'eq', values: ['last'] }])).toMatchObject([
+      { id: 2 * manyUsers },
+    ])
     expect(await store.page({ after: Number.MAX_SAFE_INTEGER, filters: [] })).toEqual({ users: [] })
   })
 
@@ -363,7 +366,7 @@ function paging(given: Given): void {
       create(ann),
     ])
     await all(store, [lifecycle('remove', 6), lifecycle('erase', 7)])
-    const by = (name: Filter['name'], ...values: string[]): Filter => ({ name, values })
+    const by = (name: Sortable, ...values: string[]): Filter => ({ name, comparison: 'eq', values })
     const cases: [filters: Filter[], ids: number[]][] = [
       [[], [1, 2, 3, 4, 5]],
       [[by('first_name', 'Ann')], [1, 3]],

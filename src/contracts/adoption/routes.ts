@@ -2,8 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { userNotFound } from '../../directory/decide.ts'
 import type { Directory, Result } from '../../directory/directory.ts'
 import { DirectoryError } from '../../directory/errors.ts'
-import type { FieldName } from '../../directory/fields.ts'
-import type { Filter } from '../../directory/store.ts'
+import type { Filter } from '../../directory/query.ts'
 import { parseId } from '../../directory/user.ts'
 import { type Contract, context, isUnder } from '../contract.ts'
 import { sendList } from '../list.ts'
@@ -30,7 +29,11 @@ interface ById {
 function routesAt(app: FastifyInstance, path: string, directory: Directory): void {
   const routes = {
     list: async (request: FastifyRequest, reply: FastifyReply) =>
-      sendList(reply, directory.stream(context(request), decodeFilters(request.query)), encodeUser),
+      sendList(
+        reply,
+        directory.stream(context(request), { filters: decodeFilters(request.query) }),
+        encodeUser,
+      ),
 
     get: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
       const user = await directory.get(context(request), knownId(request))
@@ -90,8 +93,9 @@ function decodeFilters(query: unknown): Filter[] {
   const filters: Filter[] = []
   for (const [name, value] of Object.entries(query as Record<string, string | string[]>)) {
     const values = Array.isArray(value) ? value : [value]
-    if (name === 'id') filters.push({ name, values })
-    else if (Object.hasOwn(properties, name)) filters.push({ name: name as FieldName, values })
+    if (name === 'id') filters.push({ name, comparison: 'eq', values })
+    else if (Object.hasOwn(properties, name))
+      filters.push({ name: properties[name as keyof typeof properties], comparison: 'eq', values })
   }
   return filters
 }

@@ -74,7 +74,7 @@ function createHandlers(directory: Directory, upsert: boolean) {
       replace(request, reply, addressInPath(request)),
 
     list: async (request: FastifyRequest, reply: FastifyReply) =>
-      sendList(reply, directory.stream(context(request), []), encodeUser),
+      sendList(reply, directory.stream(context(request), { filters: [] }), encodeUser),
 
     get: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
       const user = await directory.get(context(request), knownId(request))

@@ -197,6 +197,7 @@ export async function openPostgres({
     find: (claim) => track(() => units.find(claim)),
     page: (query) => track(() => units.page(query)),
     keys,
+    list: (query) => track(() => units.list(query)),
     ready: () => track(async () => void (await units.get(1))),
     close: () => {
       closed ??= close()

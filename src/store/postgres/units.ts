@@ -1,9 +1,11 @@
 import type { Change, Unit } from '../../directory/change.ts'
 import type { Claim } from '../../directory/claims.ts'
 import type { FieldName } from '../../directory/fields.ts'
+import type { Listing, ListQuery } from '../../directory/query.ts'
 import type { Page, PageQuery } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
 import { failureOf, pause, toReadError } from './connection.ts'
+import { list, lists, numbered } from './list.ts'
 import { type Pool, patience, type Row, type Statement } from './pool.ts'
 import { columns, toSql, toUser } from './rows.ts'
 
@@ -51,22 +53,20 @@ export function createUnits({ query }: Pool) {
       return row === undefined ? undefined : toUser(row)
     },
 
-    async page({ after, filters }: PageQuery): Promise<Page> {
+    async page({ after, ...conditions }: PageQuery): Promise<Page> {
       const [end] = await read({ text: endOfPage, parameters: [after], prepare: true })
       if (end === undefined || end.last === null) return { users: [], next: undefined }
-      const conditions = filters.map(
-        ({ name }, i) => ` AND ${name}::text IN (SELECT jsonb_array_elements_text($${i + 3}::text::jsonb))`,
-      )
-      const text = `SELECT ${columns.join(', ')} FROM users
-        WHERE id > $1 AND id <= $2 AND status IN ('active', 'blocked')${conditions.join('')} ORDER BY id`
-      const lists = filters.map(({ values }) => JSON.stringify(values.filter(isText)))
-      const parameters = [after, Number(end.last), ...lists]
-      const rows = await read({ text, parameters, prepare: filters.length === 0 })
+      const { sql, values } = lists.where(conditions)
+      const text = `SELECT ${columns.join(', ')} FROM users WHERE id > ? AND id <= ? AND ${sql} ORDER BY id`
+      const all = { values: [after, Number(end.last), ...values] }
+      const rows = await read({ ...numbered(text, all), prepare: values.length === 0 })
       return {
         users: rows.map(toUser),
         next: Number(end.rows) < rowsPerPage ? undefined : Number(end.last),
       }
     },
+
+    list: (query: ListQuery): Promise<Listing> => list(read, query),
 
     /** Those of the claims that somebody else than the user holds. */
     async taken(claims: readonly Claim[], userId: number): Promise<Claim[]> {

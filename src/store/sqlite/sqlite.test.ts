@@ -34,10 +34,11 @@ import {
   times,
   update,
 } from '../conformance.ts'
+import { listConformance } from '../conformance-list.ts'
 import { newestVersion } from './migrate.ts'
 import { openSqlite, type SqliteOptions } from './store.ts'
 
-storeConformance('SQLite', async (): Promise<Fixture> => {
+async function fixture(): Promise<Fixture> {
   const folder = temporaryFolder()
   const store = await open(folder)
   return {
@@ -49,7 +50,10 @@ storeConformance('SQLite', async (): Promise<Fixture> => {
     readLog: async () => readKept(folder).log,
     dispose: cleanUp,
   }
-})
+}
+
+storeConformance('SQLite', fixture)
+listConformance('SQLite', fixture)
 
 const folders = new Set<string>()
 const stores = new Map<string, Store>()

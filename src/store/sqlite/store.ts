@@ -1,19 +1,21 @@
 import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
-import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
+import { DatabaseSync } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { Command } from '../../directory/command.ts'
 import { outcomeUnknown, unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
-import type { Filter, Outcome, Page, PageQuery, Store } from '../../directory/store.ts'
+import type { ListQuery } from '../../directory/query.ts'
+import type { Outcome, Page, PageQuery, Store } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
 import { cachedUsers, createUserCache, type UserCache } from './cache.ts'
 import { connect, listen, type Send } from './control.ts'
 import type { Done, Reply, Task } from './group.ts'
 import { createKeyStore, type KeyDone, type KeyTask } from './keys.ts'
+import { list, lists } from './list.ts'
 import { own } from './owner.ts'
-import { columns, toUser, unpack } from './rows.ts'
+import { columns, toSql, toUser, unpack } from './rows.ts'
 import type { FromWriter, ToWriter, WriterOptions } from './writer.ts'
 
 export interface SqliteOptions {
@@ -286,17 +288,17 @@ function openReader(path: string, cache: UserCache) {
     return user
   }
 
-  function page({ after, filters }: PageQuery): Page {
+  function page({ after, ...conditions }: PageQuery): Page {
     const end = endOfPage.get(after)
     if (end === undefined || end.last === null) return { users: [], next: undefined }
     const last = Number(end.last)
-    const { sql, values } = where(filters)
+    const { sql, values } = lists.where(conditions)
     const statement = db.prepare(
       `SELECT ${columns.join(', ')} FROM users
-       WHERE id > ? AND id <= ? AND status IN ('active', 'blocked')${sql} ORDER BY id`,
+       WHERE id > ? AND id <= ? AND ${sql} ORDER BY id`,
     )
     statement.setReturnArrays(true)
-    const rows = statement.all(after, last, ...values) as unknown as Parameters<typeof toUser>[0][]
+    const rows = statement.all(after, last, ...values.map(toSql)) as unknown as Parameters<typeof toUser>[0][]
     const users = rows.map(toUser)
     users.forEach(cache.refresh)
     return { users, next: Number(end.rows) < rowsPerPage ? undefined : last }
@@ -315,18 +317,10 @@ function openReader(path: string, cache: UserCache) {
         await nextTurn()
         return page(query)
       },
-    } satisfies Pick<Store, 'get' | 'find' | 'page'>,
+      list: async (query: ListQuery) => list(db, query),
+    } satisfies Pick<Store, 'get' | 'find' | 'page' | 'list'>,
     db,
     probe: () => void anybody.get(),
     close: () => db.close(),
   }
-}
-
-/** A value that is no decimal integer matches no id, as text matches no number. */
-function where(filters: readonly Filter[]): { sql: string; values: SQLInputValue[] } {
-  const sql = filters.map(
-    ({ name, values }) =>
-      ` AND ${name === 'id' ? 'CAST(id AS TEXT)' : name} IN (${values.map(() => '?').join(', ')})`,
-  )
-  return { sql: sql.join(''), values: filters.flatMap(({ values }) => values) }
 }

@@ -1,0 +1,129 @@
+import { catalogue } from '../../directory/fields.ts'
+import {
+  type Comparable,
+  type Condition,
+  type Conditions,
+  conditionOf,
+  isText,
+  type ListQuery,
+  type Position,
+  type Search,
+  type Sort,
+  type Sortable,
+} from '../../directory/query.ts'
+
+/** Lists in SQL: what the stores' databases have in common. */
+
+/** A piece of SQL with the values of its parameters, which are written `?`, in their order. */
+export interface Sql {
+  readonly sql: string
+  readonly values: readonly (Comparable | null)[]
+}
+
+/** Where the databases differ. */
+export interface Dialect {
+  /** The column, as something that is compared and sorted by code points where it is text. */
+  readonly column: (name: Sortable) => string
+  /** Whether a part is in the text of a column, whatever the case. */
+  readonly contains: (name: Sortable, part: string) => Sql
+}
+
+export function createLists({ column, contains }: Dialect) {
+  function conditionsOf({ filters, search }: Conditions): Sql[] {
+    return [
+      visible,
+      ...filters.map((filter) => compile(conditionOf(filter))),
+      ...(search === undefined ? [] : [compileSearch(search)]),
+    ]
+  }
+
+  function compile(condition: Condition): Sql {
+    switch (condition.test) {
+      case 'none':
+        return nobody
+      case 'any':
+        return { sql: `${condition.name} IS NOT NULL`, values: [] }
+      case 'in':
+      case 'notIn': {
+        const { name, test, values } = condition
+        const marks = values.map(() => '?').join(', ')
+        return { sql: `${column(name)} ${test === 'in' ? 'IN' : 'NOT IN'} (${marks})`, values }
+      }
+      case 'atLeast':
+        return { sql: `${column(condition.name)} >= ?`, values: [condition.value] }
+      case 'atMost':
+        return { sql: `${column(condition.name)} <= ?`, values: [condition.value] }
+      case 'contains':
+        return or(condition.values.map((part) => contains(condition.name, part)))
+    }
+  }
+
+  function compileSearch({ text, names }: Search): Sql {
+    return isText(text) ? or(names.map((name) => contains(name, text.normalize('NFC')))) : nobody
+  }
+
+  function order(sort: readonly Sort[]): string {
+    const keys = sort.map(({ name, descending }) => {
+      const nulls = name in catalogue ? ` NULLS ${descending ? 'FIRST' : 'LAST'}` : ''
+      return `${column(name)}${descending ? ' DESC' : ''}${nulls}`
+    })
+    return [...keys, 'id'].join(', ')
+  }
+
+  /** Who comes after a position: equal in the first keys, and after it in the next, for each of them. */
+  function after({ values, id }: Position, sort: readonly Sort[]): Sql {
+    const keys: Sort[] = [...sort, { name: 'id', descending: false }]
+    const position = [...values, id]
+    return or(
+      keys.map((key, i) => {
+        const same = keys.slice(0, i).map(({ name }, k) => equals(name, position[k] ?? null))
+        return and([...same, comesAfter(key, position[i] ?? null)])
+      }),
+    )
+  }
+
+  function equals(name: Sortable, value: Comparable | null): Sql {
+    if (value === null) return { sql: `${name} IS NULL`, values: [] }
+    return { sql: `${column(name)} = ?`, values: [value] }
+  }
+
+  function comesAfter({ name, descending }: Sort, value: Comparable | null): Sql {
+    if (value === null) return descending ? { sql: `${name} IS NOT NULL`, values: [] } : nobody
+    if (descending) return { sql: `${column(name)} < ?`, values: [value] }
+    const greater = `${column(name)} > ?`
+    return { sql: name in catalogue ? `(${greater} OR ${name} IS NULL)` : greater, values: [value] }
+  }
+
+  return {
+    /** What holds for the users to be found. */
+    where: (conditions: Conditions): Sql => and(conditionsOf(conditions)),
+
+    /** A page, from the WHERE on. */
+    page(query: ListQuery): Sql {
+      const from = query.after === undefined ? [] : [after(query.after, query.sort)]
+      const { sql, values } = and([...conditionsOf(query), ...from])
+      return {
+        sql: `WHERE ${sql} ORDER BY ${order(query.sort)} LIMIT ? OFFSET ?`,
+        values: [...values, query.limit, query.offset],
+      }
+    },
+  }
+}
+
+/** Word for word as in the indexes that have nobody else (migrations 0004). */
+const visible: Sql = { sql: `status IN ('active', 'blocked')`, values: [] }
+
+const nobody: Sql = { sql: 'FALSE', values: [] }
+
+function and(parts: readonly Sql[]): Sql {
+  return join(parts, ' AND ')
+}
+
+function or(parts: readonly Sql[]): Sql {
+  const { sql, values } = join(parts, ' OR ')
+  return parts.length === 0 ? nobody : { sql: `(${sql})`, values }
+}
+
+function join(parts: readonly Sql[], by: string): Sql {
+  return { sql: parts.map(({ sql }) => sql).join(by), values: parts.flatMap(({ values }) => values) }
+}
