@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, inject } from 'vitest'
 import type { Store } from '../src/directory/store.ts'
 import { type Fixture, rules, storeConformance } from '../src/store/conformance.ts'
+import { importConformance } from '../src/store/conformance-import.ts'
 import { listConformance } from '../src/store/conformance-list.ts'
 import { openPostgres } from '../src/store/postgres/store.ts'
 import { createDatabase, type Database, readKept, readLog } from './postgres.ts'
@@ -38,6 +39,7 @@ export function conformsUnder(isolation: 'read committed' | 'serializable'): voi
     }
     storeConformance('PostgreSQL', fixture)
     listConformance('PostgreSQL', fixture)
+    importConformance('PostgreSQL', fixture)
   })
 }
 

@@ -32,8 +32,8 @@ export interface Change {
  */
 export interface Unit {
   readonly user: User
-  /** The fields whose values differ from what is stored; all of them for a new user. */
-  readonly changed: readonly FieldName[]
+  /** What differs from what is stored, besides status, version and the time; everything for a new user. */
+  readonly changed: readonly (FieldName | 'uid' | 'created_at')[]
   readonly take: readonly Claim[]
   readonly release: readonly Claim[]
   readonly change: Change

@@ -2,7 +2,7 @@ import type { Actor } from './actor.ts'
 import type { Problem } from './errors.ts'
 import type { FieldName } from './fields.ts'
 import type { Patch } from './patch.ts'
-import type { User } from './user.ts'
+import type { Status, User } from './user.ts'
 
 /**
  * RFC 9110, section 13: what the caller believes of the record. Versions stand for entity tags;
@@ -74,5 +74,24 @@ export interface Lifecycle extends Circumstances, Request {
   readonly removedToo?: boolean
 }
 
+/**
+ * Puts somebody from another directory in place. Who is there already with the same values is left
+ * alone; with others, changed or refused. What the patch leaves out is not compared.
+ */
+export interface Import extends Circumstances, Request {
+  readonly kind: 'import'
+  /** Left out, the store's allocator chooses; one that is given moves the allocator past it. */
+  readonly id?: number
+  /** For a new user whom the source gives none. */
+  readonly uid: string
+  readonly patch: Patch
+  /** What else the source knows of the record. Times are only kept for a new user. */
+  readonly source: Partial<Pick<User, 'uid' | 'created_at' | 'updated_at'>> & { readonly status?: Status }
+  /** Whether who is there with other values is changed. */
+  readonly update: boolean
+  /** The uid of a sample person who made room and whose id may be taken over. */
+  readonly vacated?: string
+}
+
 /** A patch with actor, preconditions and context: plain data, so that it can be decided anywhere. */
-export type Command = Create | Update | Replace | Lifecycle
+export type Command = Create | Update | Replace | Lifecycle | Import

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Change, ChangeKind, FieldChange, Unit } from './change.ts'
 import type { Claim } from './claims.ts'
-import type { Basis, Command, Create, Lifecycle, Preconditions, Replace, Update } from './command.ts'
+import type { Basis, Command, Create, Import, Lifecycle, Preconditions, Replace, Update } from './command.ts'
 import { type Problem, type Refusal, refusal } from './errors.ts'
 import type { Rules } from './field-types.ts'
 import { catalogue, type FieldName, fieldNames } from './fields.ts'
@@ -34,6 +34,8 @@ export function decide(current: User | undefined, command: Command, rules: Rules
         : decideUpdate(current, command, rules)
     case 'update':
       return decideUpdate(current, command, rules)
+    case 'import':
+      return decideImport(current, command, rules)
     default:
       return decideLifecycle(current, command)
   }
@@ -87,14 +89,14 @@ function decideUpdate(current: User | undefined, command: Update | Replace, rule
     judge(command, applied, problems) ?? unmet(command, current) ?? outdated(command.basis, current)
   if (refused !== undefined) return refuse(refused)
   if (applied.changed.length === 0) return { outcome: 'unchanged', user: current }
-  const changed = [...applied.changed]
-  const values = { ...applied.values }
-  // A new address has not been shown to be anybody's.
-  if (changed.includes('email') && current.email_verified) {
-    changed.push('email_verified')
-    values.email_verified = false
-  }
+  const { values, changed } = withDoubt(current, applied)
   return commit(current, { ...current, ...values }, 'updated', command, changed)
+}
+
+/** A new address has not been shown to be anybody's. */
+function withDoubt(current: User, { values, changed }: Applied): Pick<Applied, 'values' | 'changed'> {
+  if (!changed.includes('email') || !current.email_verified) return { values, changed }
+  return { values: { ...values, email_verified: false }, changed: [...changed, 'email_verified'] }
 }
 
 /** Times are the service's to set, so only what is shown may be sent. */
@@ -142,6 +144,81 @@ function decideLifecycle(current: User | undefined, command: Lifecycle): Decisio
   }
 }
 
+function decideImport(current: User | undefined, command: Import, rules: Rules): Decision {
+  const permission = permit(command.actor, 'import', undefined)
+  if ('refusal' in permission) return refuse(permission.refusal)
+  const isNew = current === undefined || isVacated(current, command)
+  if (!isNew && current.status === 'erased')
+    return command.source.status === 'erased' && isSameUid(current, command)
+      ? { outcome: 'unchanged', user: current }
+      : refuse(inUse({ property: 'id', message: 'named somebody who was erased, and is not given again' }))
+  const applied = apply(isNew ? noFields : current, { ...terms(command), writable: permission.fields }, rules)
+  const refused = judge(command, applied, [...applied.problems, ...unfit(command)]) ?? unmet(command, current)
+  if (refused !== undefined) return refuse(refused)
+  return isNew
+    ? importNew(current?.version ?? 0, command, applied.values)
+    : importOver(current, command, applied)
+}
+
+/** A sample person who was never changed before making room: nobody's history is lost. */
+function isVacated(current: User, { vacated }: Import): boolean {
+  return current.status === 'erased' && current.version === 2 && current.uid === vacated
+}
+
+function isSameUid(current: User, { source }: Import): boolean {
+  return source.uid === undefined || source.uid === current.uid
+}
+
+const inUse = (...problems: readonly Problem[]) => refusal('conflict', 'The id is in use', problems)
+
+function importNew(version: number, command: Import, values: Applied['values']): Decision {
+  const { id, at, source } = command
+  if (id === undefined) throw new Error('a new user needs an id that is free')
+  const { uid = command.uid, status = 'active', created_at = at, updated_at = created_at } = source
+  const times = { created_at, updated_at }
+  const user: User = { ...noFields, ...values, id, uid, status, version: version + 1, ...times }
+  const { unit } = commit(undefined, user, 'created', command, fieldNames)
+  return { outcome: 'commit', unit: { ...unit, changed: [...fieldNames, 'uid', 'created_at'] } }
+}
+
+function importOver(current: User, command: Import, applied: Applied): Decision {
+  const { status = current.status } = command.source
+  if (!isSameUid(current, command))
+    return refuse(inUse({ property: 'uid', message: 'is not the uid of who has this id here' }))
+  if (current.status === 'deleted' && command.source.status === undefined)
+    return refuse(inUse({ property: 'id', message: 'names somebody who was removed here' }))
+  const changed = [...applied.changed, ...(status === current.status ? [] : (['status'] as const))]
+  if (changed.length === 0) return { outcome: 'unchanged', user: current }
+  if (status === 'erased') return refuse(inUse({ property: 'status', message: 'is not erased here' }))
+  if (!command.update)
+    return refuse(inUse(...changed.map((field) => ({ field, message: 'is another here' }))))
+  const isTold = typeof command.patch.email_verified === 'boolean'
+  const doubted = isTold ? applied : withDoubt(current, applied)
+  return commit(current, { ...current, ...doubted.values, status }, 'updated', command, doubted.changed)
+}
+
+/** What a source can not rightly know of a record. */
+function unfit({ id, patch, source }: Import): Problem[] {
+  const { uid, status, created_at, updated_at } = source
+  const problems: Problem[] = []
+  if (id !== undefined && id > maxImportedId)
+    problems.push({ property: 'id', message: `must be at most ${maxImportedId}` })
+  if (uid !== undefined && !/^usr_[0-9a-z]{12,60}$/.test(uid))
+    problems.push({ property: 'uid', message: 'must be usr_ and at least 12 of a-z and 0-9' })
+  for (const [property, time] of Object.entries({ created_at, updated_at }))
+    if (time !== undefined && !(Number.isSafeInteger(time) && time >= 0 && time <= lastTime))
+      problems.push({ property, message: 'must be a time from 1970 to 9999' })
+  if (created_at !== undefined && updated_at !== undefined && updated_at < created_at)
+    problems.push({ property: 'updated_at', message: 'must not be before created_at' })
+  if (status === 'erased' && Object.values(patch).some((value) => value !== null && value !== undefined))
+    problems.push({ property: 'status', message: 'can not be erased where there are values' })
+  return problems
+}
+
+/** Half of what there is, so that an import can not use up the ids. */
+export const maxImportedId = 2 ** 52
+const lastTime = Date.UTC(9999, 11, 31)
+
 function startsFrom({ kind, removedToo }: Lifecycle): readonly Status[] {
   if (kind === 'restore') return ['deleted']
   return kind === 'erase' && removedToo ? ['active', 'blocked', 'deleted'] : ['active', 'blocked']
@@ -149,19 +226,20 @@ function startsFrom({ kind, removedToo }: Lifecycle): readonly Status[] {
 
 export const userNotFound = refusal('not_found', 'User not found')
 
-function terms(command: Create | Update | Replace) {
+function terms(command: Create | Update | Replace | Import) {
+  const { required = [], maxLength = {} } = command.kind === 'import' ? {} : command
   return {
     patch: command.patch,
     contract: command.actor.contract,
-    required: command.required ?? [],
-    maxLength: command.maxLength ?? {},
+    required,
+    maxLength,
     at: command.at,
   }
 }
 
 /** The order of judgement within a sound record: not yours (403), not valid (400). */
 function judge(
-  command: Create | Update | Replace,
+  command: Create | Update | Replace | Import,
   applied: Applied,
   ownProblems: readonly Problem[],
 ): Refusal | undefined {
@@ -197,13 +275,14 @@ function commit(
   kind: ChangeKind,
   command: Command,
   changed: readonly FieldName[],
-): Decision {
+): Extract<Decision, { outcome: 'commit' }> {
   const user: User =
     before === undefined
       ? after
       : { ...after, version: before.version + 1, updated_at: Math.max(command.at, before.updated_at) }
   const fields: Partial<Record<FieldName | 'status', FieldChange>> = {}
-  if (kind === 'removed' || kind === 'restored') fields.status = [before?.status ?? null, user.status]
+  if (kind !== 'erased' && user.status !== (before?.status ?? 'active'))
+    fields.status = [before?.status ?? null, user.status]
   for (const name of changed) {
     const old = before === undefined ? null : before[name]
     if (user[name] === old) continue
@@ -214,7 +293,8 @@ function commit(
     changeId: command.changeId,
     userId: user.id,
     version: user.version,
-    at: user.updated_at,
+    // What a source says of a time is a value; the import itself happens now.
+    at: command.kind === 'import' ? command.at : user.updated_at,
     actor: { kind: command.actor.kind, id: command.actor.id },
     contract: command.actor.contract,
     requestId: command.requestId,

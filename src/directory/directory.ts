@@ -1,6 +1,6 @@
 import type { Actor } from './actor.ts'
 import { type ClaimKind, claim } from './claims.ts'
-import type { Command, Create, Lifecycle, Replace, Update } from './command.ts'
+import type { Command, Create, Import, Lifecycle, Replace, Update } from './command.ts'
 import { decide, userNotFound } from './decide.ts'
 import { DirectoryError } from './errors.ts'
 import type { Rules } from './field-types.ts'
@@ -56,7 +56,11 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
 
   async function judgeOnly(command: Command): Promise<Outcome> {
     const current = command.id === undefined ? undefined : await store.get(command.id)
-    const decision = decide(current, command.kind === 'create' ? { ...command, id: 1 } : command, rules)
+    const decision = decide(
+      current,
+      command.kind === 'create' || command.kind === 'import' ? { id: 1, ...command } : command,
+      rules,
+    )
     if (decision.outcome === 'commit') throw new Error('a command with problems was accepted')
     return decision
   }
@@ -85,6 +89,13 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
     /** Forgets a user: values, claims, and the values in the change log. The id is never used again. */
     erase: (context: Context, asked: Asked<Lifecycle>): Promise<Result> =>
       change({ ...asked, ...circumstances(context), kind: 'erase' }),
+
+    /**
+     * Puts somebody from another directory in place; `unchanged` where they are here already.
+     * @param asked with the uid for a new user, where it is not left to chance
+     */
+    import: (context: Context, asked: Asked<Import> & { readonly uid?: string }): Promise<Result> =>
+      change({ ...asked, ...circumstances(context), kind: 'import', uid: asked.uid ?? newUid() }),
 
     async get({ actor }: Context, id: number): Promise<User> {
       allow(actor, 'read', id)
@@ -137,7 +148,12 @@ function result(command: Command, outcome: Outcome): Result {
     case 'unchanged':
       return { user: outcome.user, outcome: 'unchanged' }
     case 'committed': {
-      const created = command.kind === 'create' || (command.kind === 'replace' && outcome.user.version === 1)
+      const { kind } = command
+      const { version } = outcome.user
+      const created =
+        kind === 'create' ||
+        (kind === 'replace' && version === 1) ||
+        (kind === 'import' && (version === 1 || (version === 3 && command.vacated !== undefined)))
       return { user: outcome.user, outcome: created ? 'created' : 'changed' }
     }
   }

@@ -68,6 +68,7 @@ const cells: Readonly<Record<Action, Readonly<Record<Relation, readonly FieldNam
   remove: { self: everyField, peer: 'no', service: everyField, admin: everyField },
   restore: { self: 'no', peer: 'no', service: 'no', admin: everyField },
   erase: { self: everyField, peer: 'no', service: everyField, admin: everyField },
+  import: { self: 'no', peer: 'no', service: 'no', admin: everyField },
 }
 
 const actions = Object.keys(policy) as Action[]
@@ -116,6 +117,7 @@ describe('scopes', () => {
     remove: 'write',
     restore: 'write',
     erase: 'write',
+    import: 'write',
   }
 
   const outcome = (actor: Actor, action: Action) => {
@@ -153,6 +155,7 @@ describe('scopes', () => {
       ['remove', 'service'],
       ['restore', 'forbidden'],
       ['erase', 'service'],
+      ['import', 'forbidden'],
     ])
   })
 

@@ -4,7 +4,7 @@ import { catalogue, type FieldName, fieldNames } from './fields.ts'
 
 /** What an actor is to a user. */
 export type Relation = 'self' | 'peer' | 'service' | 'admin'
-export type Action = 'read' | 'create' | 'update' | 'remove' | 'restore' | 'erase'
+export type Action = 'read' | 'create' | 'update' | 'remove' | 'restore' | 'erase' | 'import'
 
 const masks = {
   none: new Set<FieldName>(),
@@ -24,6 +24,7 @@ export const policy = {
   remove: { scope: 'write', self: 'every', peer: 'none', service: 'every', admin: 'every' },
   restore: { scope: 'write', self: 'none', peer: 'none', service: 'none', admin: 'every' },
   erase: { scope: 'write', self: 'every', peer: 'none', service: 'every', admin: 'every' },
+  import: { scope: 'write', self: 'none', peer: 'none', service: 'none', admin: 'every' },
 } as const satisfies Record<Action, Record<Relation, MaskName> & { scope: Scope }>
 
 export type Permission =

@@ -14,10 +14,12 @@ export type Outcome =
 export interface PageQuery extends Conditions {
   /** Users with a greater id only: the id that the page before ended with, or 0. */
   readonly after: number
+  /** Also those who were removed or erased, and whatever the conditions. */
+  readonly everybody?: true
 }
 
 export interface Page {
-  /** Visible users in the order of their ids. A page may be empty and still not be the last. */
+  /** Visible users, or everybody, in the order of their ids. A page may be empty and still not be the last. */
   readonly users: readonly User[]
   /** Where the next page starts; undefined after the last. */
   readonly next: number | undefined

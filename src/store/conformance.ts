@@ -658,11 +658,11 @@ export function contradictions(users: readonly User[], log: readonly Change[]): 
         values[name] = after
       }
       status = {
-        created: 'active',
+        created: String(fields.status?.[1] ?? 'active'),
         removed: 'deleted',
         restored: 'active',
         erased: 'erased',
-        updated: status,
+        updated: String(fields.status?.[1] ?? status),
       }[kind]
     }
     const told = { ...values, status, version: rowsOf.get(id)?.length ?? 0 }

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import type { Unit } from '../../directory/change.ts'
-import type { Command, Create } from '../../directory/command.ts'
+import type { Command, Create, Import } from '../../directory/command.ts'
 import { decide } from '../../directory/decide.ts'
 import { DirectoryError, outcomeUnknown, unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
@@ -154,7 +154,16 @@ export async function openPostgres({
     }
   }
 
-  async function create(command: Create): Promise<Outcome> {
+  async function change(command: Command): Promise<Outcome> {
+    if (command.kind === 'create') return create(command)
+    if (command.kind !== 'import') return queues.add(command.id, command)
+    if (command.id === undefined) return create(command)
+    const outcome = await queues.add(command.id, command)
+    if (outcome.outcome !== 'refused') await units.passed(command.id)
+    return outcome
+  }
+
+  async function create(command: Create | Import): Promise<Outcome> {
     // What is refused anyway shall not use up an id.
     const decision = decide(undefined, { ...command, id: command.id ?? 1 }, rules)
     if (decision.outcome !== 'commit') return decision
@@ -169,7 +178,7 @@ export async function openPostgres({
     }
   }
 
-  function decideNew(command: Create): { readonly unit: Unit } {
+  function decideNew(command: Create | Import): { readonly unit: Unit } {
     const decision = decide(undefined, command, rules)
     if (decision.outcome !== 'commit') throw new Error('the id must make no difference')
     return decision
@@ -191,8 +200,7 @@ export async function openPostgres({
   }
 
   return {
-    change: (command: Command) =>
-      track(() => (command.kind === 'create' ? create(command) : queues.add(command.id, command))),
+    change: (command: Command) => track(() => change(command)),
     get: (id) => track(() => units.get(id)),
     find: (claim) => track(() => units.find(claim)),
     page: (query) => track(() => units.page(query)),

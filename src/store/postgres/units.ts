@@ -1,6 +1,5 @@
 import type { Change, Unit } from '../../directory/change.ts'
 import type { Claim } from '../../directory/claims.ts'
-import type { FieldName } from '../../directory/fields.ts'
 import type { Listing, ListQuery } from '../../directory/query.ts'
 import type { Page, PageQuery } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
@@ -37,6 +36,10 @@ export function createUnits({ query }: Pool) {
     return (await read({ text, parameters: [count], prepare: true })).map(({ id }) => Number(id))
   })
 
+  const passed = createPassing(async (id) => {
+    await read({ text: pass, parameters: [allocatorLock, id], prepare: true })
+  })
+
   return {
     read,
 
@@ -53,13 +56,13 @@ export function createUnits({ query }: Pool) {
       return row === undefined ? undefined : toUser(row)
     },
 
-    async page({ after, ...conditions }: PageQuery): Promise<Page> {
+    async page({ after, everybody, ...conditions }: PageQuery): Promise<Page> {
       const [end] = await read({ text: endOfPage, parameters: [after], prepare: true })
       if (end === undefined || end.last === null) return { users: [], next: undefined }
-      const { sql, values } = lists.where(conditions)
+      const { sql, values } = everybody ? lists.everybody : lists.where(conditions)
       const text = `SELECT ${columns.join(', ')} FROM users WHERE id > ? AND id <= ? AND ${sql} ORDER BY id`
-      const all = { values: [after, Number(end.last), ...values] }
-      const rows = await read({ ...numbered(text, all), prepare: values.length === 0 })
+      const parameters = { values: [after, Number(end.last), ...values] }
+      const rows = await read({ ...numbered(text, parameters), prepare: values.length === 0 })
       return {
         users: rows.map(toUser),
         next: Number(end.rows) < rowsPerPage ? undefined : Number(end.last),
@@ -93,6 +96,9 @@ export function createUnits({ query }: Pool) {
     async skipUsedIds(from: number): Promise<void> {
       await read({ text: skip, parameters: [allocatorLock, from], prepare: true })
     },
+
+    /** Moves the allocator past an id that came from outside; never back. */
+    passed,
 
     /** @returns false when the row is not at the version that the first unit was decided on */
     async write(units: readonly Unit[]): Promise<boolean> {
@@ -155,6 +161,24 @@ function createTurns<T>(fetch: (count: number) => Promise<readonly T[]>): () => 
   }
 }
 
+/** Passes the largest of the numbers that have come up meanwhile, in one go for all of them. */
+function createPassing(pass: (to: number) => Promise<void>): (to: number) => Promise<void> {
+  let [passed, largest] = [0, 0]
+  let last = Promise.resolve()
+  return (to) => {
+    largest = Math.max(largest, to)
+    last = last
+      .catch(() => {})
+      .then(async () => {
+        if (passed >= to) return
+        const upTo = largest
+        await pass(upTo)
+        passed = upTo
+      })
+    return last
+  }
+}
+
 const maxShapes = 200
 
 /** Rows that a page looks at, whether they match or not. */
@@ -179,6 +203,10 @@ const skip = `
     WHERE used.id >= $2 AND next.id IS NULL AND EXISTS (SELECT FROM users WHERE id = $2)
     ORDER BY used.id LIMIT 1
   ) AS run`
+
+const pass = `
+  SELECT setval('user_ids', $2) FROM (SELECT pg_advisory_xact_lock($1) OFFSET 0) AS locked, user_ids
+  WHERE last_value < $2`
 
 const logColumns = 'change_id, user_id, version, at, actor_kind, actor_id, contract, request_id, kind, fields'
 
@@ -205,7 +233,7 @@ function insertStatement(): string {
   ) ${logSelect(at + 2, 'created')}`
 }
 
-function updateStatement(changed: readonly FieldName[], claims: boolean, erases: boolean): string {
+function updateStatement(changed: Unit['changed'], claims: boolean, erases: boolean): string {
   const assignments = changed.map((name, i) => `, ${name} = $${i + 6}${castOf(name)}`).join('')
   const log = changed.length + 6
   const moved = `, released AS (

@@ -95,6 +95,9 @@ export function createLists({ column, contains }: Dialect) {
   }
 
   return {
+    /** What holds for everybody, also those whom lists leave out. */
+    everybody: { sql: 'TRUE', values: [] } satisfies Sql,
+
     /** What holds for the users to be found. */
     where: (conditions: Conditions): Sql => and(conditionsOf(conditions)),
 

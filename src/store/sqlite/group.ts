@@ -5,7 +5,6 @@ import type { Command } from '../../directory/command.ts'
 import { decide } from '../../directory/decide.ts'
 import type { Refusal } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
-import type { FieldName } from '../../directory/fields.ts'
 import { claimsTaken, type Outcome } from '../../directory/store.ts'
 import { maxId, type User } from '../../directory/user.ts'
 import { cachedUsers, createUserCache } from './cache.ts'
@@ -73,14 +72,16 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
   function decideAndWrite(command: Command): { readonly reply: Reply; readonly user?: User } {
     const id = command.id ?? units.allocate()
     const current = cache.get(id) ?? units.read(id)
-    const decision = decide(current, command.kind === 'create' ? { ...command, id } : command, rules)
+    const named = command.kind === 'create' || command.kind === 'import' ? { ...command, id } : command
+    const decision = decide(current, named, rules)
     if (decision.outcome === 'refused') return { reply: decision }
     if (decision.outcome === 'unchanged')
       return { reply: { outcome: 'unchanged', user: pack(decision.user) } }
     const taken = units.taken(decision.unit.take)
     if (taken.length > 0) return { reply: { outcome: 'refused', refusal: claimsTaken(taken) } }
     units.write(decision.unit)
-    if (command.kind === 'create' && command.id === undefined) units.allocated(id)
+    if (command.id === undefined) units.allocated(id)
+    else if (command.kind === 'import') units.passed(id)
     const { user } = decision.unit
     return { reply: { outcome: 'committed', user: pack(user) }, user }
   }
@@ -128,6 +129,7 @@ function createUnits(db: DatabaseSync) {
   )
   const nextId = db.prepare('SELECT next_id FROM allocator')
   const setNextId = db.prepare('UPDATE allocator SET next_id = ?')
+  const raiseNextId = db.prepare('UPDATE allocator SET next_id = ?1 WHERE next_id < ?1')
   const endOfRun = db.prepare(
     `SELECT used.id + 1 AS free FROM users AS used LEFT JOIN users AS next ON next.id = used.id + 1
      WHERE used.id >= ? AND next.id IS NULL ORDER BY used.id LIMIT 1`,
@@ -139,7 +141,7 @@ function createUnits(db: DatabaseSync) {
   }
 
   /** Statements that write only what changed; the few sets of fields that callers change are kept. */
-  function updateOf(changed: readonly FieldName[]): StatementSync {
+  function updateOf(changed: Unit['changed']): StatementSync {
     const key = changed.join()
     let statement = updates.get(key)
     if (statement === undefined) {
@@ -191,6 +193,11 @@ function createUnits(db: DatabaseSync) {
 
     allocated(id: number): void {
       setNextId.run(id + 1)
+    },
+
+    /** The allocator gives no id below one that came from outside. */
+    passed(id: number): void {
+      raiseNextId.run(id + 1)
     },
   }
 }

@@ -34,6 +34,7 @@ import {
   times,
   update,
 } from '../conformance.ts'
+import { importConformance } from '../conformance-import.ts'
 import { listConformance } from '../conformance-list.ts'
 import { newestVersion } from './migrate.ts'
 import { openSqlite, type SqliteOptions } from './store.ts'
@@ -54,6 +55,7 @@ async function fixture(): Promise<Fixture> {
 
 storeConformance('SQLite', fixture)
 listConformance('SQLite', fixture)
+importConformance('SQLite', fixture)
 
 const folders = new Set<string>()
 const stores = new Map<string, Store>()

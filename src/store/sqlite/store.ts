@@ -288,11 +288,11 @@ function openReader(path: string, cache: UserCache) {
     return user
   }
 
-  function page({ after, ...conditions }: PageQuery): Page {
+  function page({ after, everybody, ...conditions }: PageQuery): Page {
     const end = endOfPage.get(after)
     if (end === undefined || end.last === null) return { users: [], next: undefined }
     const last = Number(end.last)
-    const { sql, values } = lists.where(conditions)
+    const { sql, values } = everybody ? lists.everybody : lists.where(conditions)
     const statement = db.prepare(
       `SELECT ${columns.join(', ')} FROM users
        WHERE id > ? AND id <= ? AND ${sql} ORDER BY id`,
