@@ -1,5 +1,6 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { newKey } from './access/keys.ts'
 import type { Actor } from './directory/actor.ts'
 import { createDirectory } from './directory/directory.ts'
 import type { Rules } from './directory/field-types.ts'
@@ -94,10 +95,27 @@ export async function addDemoPeople(store: Store, rules: Rules): Promise<number>
   return people.length - missing
 }
 
-/** What a newcomer needs to try the contracts, kept for scripts; only its owner may read it. */
-export function writeDemoCredentials(folder: string): string {
+const demoKey = 'key_demo'
+
+/** A directory that was tried out and is served for real now must not keep the key of the demo. */
+export async function revokeDemoKey(store: Pick<Store, 'keys'>): Promise<void> {
+  await store.keys.revoke(demoKey, Date.now())
+}
+
+/**
+ * What a newcomer needs to try the contracts, kept for scripts in a file that only its owner may read.
+ * The API key is made anew each time, and the one before is worth nothing any more.
+ * @returns the path of the file
+ */
+export async function writeDemoCredentials(store: Pick<Store, 'keys'>, folder: string): Promise<string> {
+  const of = { id: demoKey, name: 'demo', createdAt: Date.now(), expiresAt: null }
+  const { key, secret, hash } = newKey({ ...of, scopes: ['read', 'write'] })
+  await store.keys.add(key, hash)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const path = join(resolve(folder), 'demo-credentials.json')
-  writeFileSync(path, `${JSON.stringify({ community_user: 3 }, null, 2)}\n`, { mode: 0o600 })
+  // Anew, because the mode of a file that is there stays what it is.
+  rmSync(path, { force: true })
+  const text = `${JSON.stringify({ api_key: secret, community_user: 3 }, null, 2)}\n`
+  writeFileSync(path, text, { mode: 0o600, flag: 'wx' })
   return path
 }

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import { readConfig } from './config.ts'
+import { keyUsage, runKeyCommand } from './key-command.ts'
 import { startService } from './service.ts'
 import { runUserCommand, UsageError, userUsage } from './user-command.ts'
 
@@ -10,11 +11,15 @@ import { runUserCommand, UsageError, userUsage } from './user-command.ts'
 const usage = `roster: a user-profile service
 
   roster serve [--demo]     serve; --demo adds sample people and opens the contracts to this machine
-${userUsage}
+${keyUsage}${userUsage}
 Settings come from the environment: see docs/reference/config.md.
 `
 
 async function main(argv: readonly string[]): Promise<void> {
+  const [first, ...following] = argv
+  if (first === 'key' && !following.some((arg) => /^(-h|--help)$/.test(arg))) {
+    return runKeyCommand(following, readConfig)
+  }
   const { positionals, values } = parseArgs({
     args: [...argv],
     allowPositionals: true,

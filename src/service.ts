@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
-import { addDemoPeople, writeDemoCredentials } from './demo.ts'
+import { addDemoPeople, revokeDemoKey, writeDemoCredentials } from './demo.ts'
 import { openStore, whereabouts } from './stores.ts'
 
 export interface Service {
@@ -29,7 +29,10 @@ export async function startService({ config, demo, log, onFatal }: ServiceOption
   try {
     if (demo) {
       const added = await addDemoPeople(store, { roles: config.roles })
-      log.info({ added, file: writeDemoCredentials(config.folder) }, 'demo: sample people')
+      const file = await writeDemoCredentials(store, config.folder)
+      log.info({ added, file }, 'demo: sample people')
+    } else {
+      await revokeDemoKey(store)
     }
     const app = await createApp({ config, store, log })
     const url = await app.listen({ host: config.host, port: config.port })

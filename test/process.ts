@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { Agent, type IncomingHttpHeaders, request } from 'node:http'
+import { Agent, type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -136,7 +136,12 @@ export interface Answer {
   readonly text: string
 }
 
-export type Send = (method: string, path: string, body?: unknown) => Promise<Answer>
+export type Send = (
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: OutgoingHttpHeaders,
+) => Promise<Answer>
 
 /**
  * Sends requests over connections that are kept.
@@ -144,14 +149,15 @@ export type Send = (method: string, path: string, body?: unknown) => Promise<Ans
  */
 export function createClient(url: string, connections = 1): Send {
   const agent = new Agent({ keepAlive: true, maxSockets: connections })
-  return (method, path, body) =>
+  return (method, path, body, more) =>
     new Promise((resolve, reject) => {
       const text = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body)
       const headers =
         text === undefined
           ? {}
           : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }
-      const sent = request(`${url}${path}`, { method, agent, headers }, (response) => {
+      const all = { ...headers, ...more }
+      const sent = request(`${url}${path}`, { method, agent, headers: all }, (response) => {
         let received = ''
         response.setEncoding('utf8').on('data', (part: string) => {
           received += part

@@ -38,18 +38,21 @@ export type Permission =
 export function permit(actor: Actor, action: Action, userId: number | undefined): Permission {
   const rule = policy[action]
   const relation = relationOf(actor, userId)
-  if (actor.kind === 'anonymous' && actor.scopes.length === 0) {
-    return { refusal: refusal('unauthenticated', 'Credentials are needed for this') }
-  }
-  if (!actor.scopes.includes(rule.scope) && !actor.scopes.includes('admin')) {
-    return { refusal: scopeNeeded(rule.scope) }
-  }
+  const refused = lackOfScope(actor, rule.scope)
+  if (refused !== undefined) return { refusal: refused }
   if (rule[relation] === 'none') return { refusal: refusal('forbidden', 'This is not permitted to you') }
   return { relation, fields: masks[rule[relation]] }
 }
 
-/** The refusal of an actor whose scopes do not suffice. */
-export function scopeNeeded(scope: Scope): Refusal {
+/**
+ * Whether an actor has a scope, or `admin`, which stands for every other; but `write` does not for `read`.
+ * @returns the refusal of one who has not
+ */
+export function lackOfScope({ kind, scopes }: Actor, scope: Scope): Refusal | undefined {
+  if (kind === 'anonymous' && scopes.length === 0) {
+    return refusal('unauthenticated', 'Credentials are needed for this')
+  }
+  if (scopes.includes(scope) || scopes.includes('admin')) return undefined
   const lack = { error: 'insufficient_scope', scope } as const
   return { ...refusal('forbidden', `The scope ${scope} is needed for this`), lack }
 }
