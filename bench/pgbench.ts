@@ -61,8 +61,9 @@ export async function preparePgbench(url: string, users: number, folder: string)
   const template = log
     .replace(changeId, '%1$s')
     .replace('"version":2', '"version":%2$s')
+    .replace('"user_id":1,', '"user_id":%4$s,')
     .replace('<new>', '%3$s')
-  const row = 'format(:template::text, gen_random_uuid(), :version::bigint, :phone::text)'
+  const row = 'format(:template::text, gen_random_uuid(), :version::bigint, :phone::text, :id::bigint)'
   const parameters = [':id', ':was', ':status', ':version', ':at', ':phone::text', row]
   const bind = (text: string) => text.replace(/\$(\d)/g, (_, n: string) => parameters[Number(n) - 1] ?? '')
   // Each client has users of its own, so that it knows the version that it will find.

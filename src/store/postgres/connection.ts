@@ -147,6 +147,11 @@ export function failureOf(error: unknown): Failure {
   return code === '23505' ? 'taken' : 'other'
 }
 
+/** Out of disk, memory or the like, which may not concern what needs less of it. */
+export function isShortage(error: unknown): boolean {
+  return /^(53|58)/.test(codeOf(error))
+}
+
 export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : ''
 }

@@ -105,7 +105,7 @@ export function createPool(url: string, size: number): Pool {
       (rows) => {
         clearTimeout(timer)
         answered = Date.now()
-        job.resolve(rows)
+        job.resolve(dense(rows))
         free(connection)
       },
       (error: unknown) => {
@@ -177,6 +177,15 @@ export function createPool(url: string, size: number): Pool {
       connections.clear()
     },
   }
+}
+
+/**
+ * A statement that fails after rows of it have come, which a serialization failure does, leaves the driver's
+ * count of rows where it was, and those of the next one on the connection follow a gap
+ * (porsager/postgres#1181): whoever looks for the first row would find that there is none.
+ */
+function dense(rows: readonly Row[]): readonly Row[] {
+  return rows.length === 0 || 0 in rows ? rows : Object.values(rows)
 }
 
 /** Milliseconds that a database which is starting too is waited for. */

@@ -178,6 +178,23 @@ describe('too many commands at once', () => {
   })
 })
 
+describe('a statement that fails after some of its rows have come', () => {
+  it('leaves nothing behind in what the next one on that connection finds (porsager/postgres#1181)', async () => {
+    const [[store], { url }] = (await nodes(1)) as [[Store], Database]
+    await committed(store, create({ username: 'ann' }))
+    const pool = createPool(url, 1)
+    cleanUps.push(pool.close)
+    const units = createUnits(pool)
+    const rowsThenError = { text: 'SELECT 1 / (3 - n) FROM generate_series(1, 5) AS n' }
+    await expect(pool.query(rowsThenError)).rejects.toThrow('division by zero')
+    expect(await units.get(1)).toMatchObject({ username: 'ann' })
+    await expect(pool.query(rowsThenError)).rejects.toThrow('division by zero')
+    expect(await pool.query({ text: 'SELECT id FROM users' })).toEqual([{ id: 1 }])
+    await expect(pool.query(rowsThenError)).rejects.toThrow('division by zero')
+    expect(await pool.query({ text: 'SELECT FROM users WHERE id = 2' })).toEqual([])
+  })
+})
+
 describe('an id that is used', () => {
   it('is stepped over, and one that is not after all moves nothing', async () => {
     const [[store], { url }] = (await nodes(1)) as [[Store], Database]
@@ -223,6 +240,29 @@ describe.each([
     const { users, log, damage } = await readKept(made.sql)
     expect([damage, contradictions(users, log)]).toEqual([[], []])
     expect(log).toHaveLength(2 + 5)
+  })
+
+  it('that writes several users does so for each of them', async () => {
+    const made = await database()
+    const proxy = await createProxy(inject('postgresUrl'), when)
+    const url = new URL(made.url)
+    url.host = proxy.host
+    const store = await open(url.href)
+    const count = 20
+    await all(
+      store,
+      range(count).map(() => create({})),
+    )
+    const commands = range(count).map((id) => update(id, { bio: `${id}` }))
+    proxy.breakOver(commands.at(-1)?.changeId ?? '')
+    expect(await all(store, commands)).toMatchObject(
+      range(count).map((id) => ({ outcome: 'committed', user: { id, version: 2, bio: `${id}` } })),
+    )
+    expect(proxy.broken()).toBe(true)
+    await proxy.deliver()
+    const { users, log, damage } = await readKept(made.sql)
+    expect([damage, contradictions(users, log)]).toEqual([[], []])
+    expect(log).toHaveLength(2 * count)
   })
 })
 

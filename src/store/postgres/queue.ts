@@ -5,6 +5,7 @@ import { type DirectoryError, unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
 import type { Outcome } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
+import { standsAlone } from './statements.ts'
 
 /** A command that waits for its outcome. */
 export interface Waiting {
@@ -70,8 +71,8 @@ export interface Plan {
 }
 
 /**
- * Decides commands of one user in turn, each on what the ones before it leave. A unit that makes a
- * user, erases one or moves claims is written alone, since it can fail for reasons of its own.
+ * Decides commands of one user in turn, each on what the ones before it leave, up to a unit that has to
+ * be written alone.
  */
 export function plan(current: User | undefined, batch: readonly Waiting[], rules: Rules): Plan {
   const outcomes: Outcome[] = []
@@ -84,7 +85,7 @@ export function plan(current: User | undefined, batch: readonly Waiting[], rules
       continue
     }
     const { unit } = decision
-    const alone = unit.take.length > 0 || unit.release.length > 0 || unit.change.kind === 'erased'
+    const alone = standsAlone(unit)
     if (alone && units.length > 0) break
     units.push(unit)
     outcomes.push({ outcome: 'committed', user: unit.user })

@@ -2,24 +2,16 @@ import { availableParallelism } from 'node:os'
 import type { Unit } from '../../directory/change.ts'
 import type { Command, Create, Import } from '../../directory/command.ts'
 import { decide } from '../../directory/decide.ts'
-import { DirectoryError, outcomeUnknown, unavailable } from '../../directory/errors.ts'
+import { DirectoryError, unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
-import { claimsTaken, type Outcome, type Store } from '../../directory/store.ts'
-import {
-  type Connection,
-  constraintOf,
-  failureOf,
-  hostsOf,
-  inWords,
-  pause,
-  type Sql,
-  toWriteError,
-} from './connection.ts'
+import type { Outcome, Store } from '../../directory/store.ts'
+import { type Connection, hostsOf, inWords, pause, type Sql } from './connection.ts'
 import { createKeyStore } from './keys.ts'
 import { migrate } from './migrate.ts'
 import { createPool, firstConnection, patience } from './pool.ts'
 import { createQueues, plan, type Waiting } from './queue.ts'
 import { createUnits } from './units.ts'
+import { createWriting, type Written } from './writing.ts'
 
 export interface PostgresOptions {
   /** postgres://user:password@host:port,host:port/database */
@@ -35,9 +27,6 @@ function poolSize(): number {
   return Math.min(Math.max(4 * availableParallelism(), 8), 24)
 }
 
-/** How a unit can end other than in an error: written, decided on a version that is gone, or refused. */
-type Written = 'done' | 'stale' | Extract<Outcome, { outcome: 'refused' }>
-
 /**
  * The directory in PostgreSQL, shared by any number of nodes.
  * @throws Error in words when the database can not be reached or used, or has a newer schema
@@ -51,6 +40,7 @@ export async function openPostgres({
   await prepare(url, onWarning)
   const pool = createPool(url, connections)
   const units = createUnits(pool)
+  const writing = createWriting(units)
   const queues = createQueues(settle)
   const keys = createKeyStore((...asked) => track(() => units.read(...asked)))
   const underWay = new Set<Promise<unknown>>()
@@ -82,7 +72,8 @@ export async function openPostgres({
       const together = batch.slice(0, outcomes.length)
       let written: Written
       try {
-        written = planned.length === 0 ? 'done' : await write(planned)
+        written =
+          planned.length === 0 ? 'done' : await (tries === 0 ? writing.together : writing.alone)(planned)
       } catch (error) {
         // A unit that can not be written for a reason that nobody expected fails alone.
         if (isUnexpected(error) && planned.length > 1) return settleSome(id, batch.slice(0, 1))
@@ -104,56 +95,6 @@ export async function openPostgres({
     }
   }
 
-  /**
-   * Writes units that were decided together. Where a connection breaks over it, the log tells, on
-   * whichever server is the primary by then; where it has nothing, the very same is tried again, since
-   * its version and its change_id let only one of the two through, should the first be on its way yet.
-   */
-  async function write(batch: readonly Unit[]): Promise<Written> {
-    const { change, take, user } = batch[0] as Unit
-    let until = 0
-    let lost: unknown
-    async function wasWritten(): Promise<boolean> {
-      if (lost === undefined) return false
-      const left = Math.max(until - Date.now(), 1)
-      return units.wasCommitted(change.changeId, left).catch((error: unknown) => {
-        throw outcomeUnknown(error)
-      })
-    }
-    for (let tries = 1; ; tries++) {
-      try {
-        if (await units.write(batch)) return 'done'
-      } catch (error) {
-        until ||= Date.now() + patience
-        switch (failureOf(error)) {
-          case 'lost':
-            lost = error
-            if (await wasWritten()) return 'done'
-            break
-          case 'again':
-            // A new user is decided on nothing, so there is nothing to decide anew.
-            if (lost === undefined && change.version > 1) return 'stale'
-            break
-          case 'taken': {
-            if (await wasWritten()) return 'done'
-            if (constraintOf(error) === 'users_pkey') return 'stale'
-            if (constraintOf(error) !== 'claims_pkey') throw error
-            const taken = await units.taken(take, user.id)
-            if (taken.length > 0) return { outcome: 'refused', refusal: claimsTaken(taken) }
-            // Whoever held them has let go in the meantime.
-            break
-          }
-          default:
-            throw lost === undefined ? toWriteError(error) : outcomeUnknown(error)
-        }
-        if (Date.now() > until) throw lost === undefined ? toWriteError(error) : outcomeUnknown(error)
-        await pause(tries)
-        continue
-      }
-      return (await wasWritten()) ? 'done' : 'stale'
-    }
-  }
-
   async function change(command: Command): Promise<Outcome> {
     if (command.kind === 'create') return create(command)
     if (command.kind !== 'import') return queues.add(command.id, command)
@@ -170,7 +111,7 @@ export async function openPostgres({
     for (;;) {
       const id = command.id ?? (await units.nextId())
       const { unit } = decideNew({ ...command, id })
-      const written = await write([unit])
+      const written = await writing.alone([unit])
       if (written === 'done') return { outcome: 'committed', user: unit.user }
       if (written !== 'stale') return written
       if (command.id !== undefined) throw new Error('a new user needs an id that is free')

@@ -1,22 +1,21 @@
-import type { Change, Unit } from '../../directory/change.ts'
 import type { Claim } from '../../directory/claims.ts'
+import { unavailable } from '../../directory/errors.ts'
 import type { Listing, ListQuery } from '../../directory/query.ts'
 import type { Page, PageQuery } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
 import { failureOf, pause, toReadError } from './connection.ts'
+import { createGathering } from './gathering.ts'
 import { list, lists, numbered } from './list.ts'
 import { type Pool, patience, type Row, type Statement } from './pool.ts'
-import { columns, toSql, toUser } from './rows.ts'
+import { columns, toUser } from './rows.ts'
+import { createStatements, type Writing } from './statements.ts'
 
-/**
- * The statements. A unit, or several of one user in a row, is written by one statement, which is a
- * transaction of its own: compare the version and set the row, move the claims, write the log.
- */
+export type Units = ReturnType<typeof createUnits>
+
+/** Runs the statements: those that read, with all else that is tried again by itself, and those that write. */
 export function createUnits({ query }: Pool) {
-  const select = `SELECT ${columns.join(', ')} FROM users WHERE id = $1`
-  const insertSql = insertStatement()
-  /** The shapes that changes have had; past a bound, new ones are not kept: servers keep them per connection. */
-  const updates = new Map<string, string>()
+  const statements = createStatements()
+  const gather = createGathering({ send: readUsers, most: mostTogether })
 
   /** Tries again what failed for reasons that pass: it writes nothing, or the same however often it is done. */
   async function read(statement: Statement, ms = patience, toError = toReadError): Promise<readonly Row[]> {
@@ -40,12 +39,29 @@ export function createUnits({ query }: Pool) {
     await read({ text: pass, parameters: [allocatorLock, id], prepare: true })
   })
 
+  /** One statement for all who ask, however many ask for the same user. */
+  async function readUsers(asked: readonly Reading[]): Promise<void> {
+    const ids = [...new Set(asked.map(({ id }) => id))]
+    try {
+      const statement =
+        ids.length === 1
+          ? { text: `${select} = $1`, parameters: ids, prepare: true }
+          : { text: `${select} = ANY ($1::text::bigint[])`, parameters: [toArray(ids)], prepare: true }
+      const users = new Map((await read(statement)).map(toUser).map((user) => [user.id, user]))
+      for (const { id, resolve } of asked) resolve(users.get(id))
+    } catch (error) {
+      for (const { reject } of asked) reject(error)
+    }
+  }
+
   return {
     read,
 
-    async get(id: number): Promise<User | undefined> {
-      const [row] = await read({ text: select, parameters: [id], prepare: true })
-      return row === undefined ? undefined : toUser(row)
+    /** As it is after this call: those who ask while others are being read are read by the next statement. */
+    get(id: number): Promise<User | undefined> {
+      return new Promise((resolve, reject) => {
+        if (!gather({ id, resolve, reject })) reject(unavailable('Too much is waiting for the database'))
+      })
     },
 
     async find({ kind, key }: Claim): Promise<User | undefined> {
@@ -76,17 +92,19 @@ export function createUnits({ query }: Pool) {
       const text = `SELECT kind, key FROM claims
         JOIN jsonb_to_recordset($1::text::jsonb) AS wanted (kind text, key text) USING (kind, key)
         WHERE user_id <> $2`
-      const held = await read({ text, parameters: [...claimLists(claims), userId], prepare: true })
+      const held = await read({ text, parameters: [JSON.stringify(claims), userId], prepare: true })
       return claims.filter(({ kind, key }) => held.some((one) => one.kind === kind && one.key === key))
     },
 
     /**
-     * Whether the log has the change. Telling so writes too, since a server that came back alone shows
+     * Those of the changes that the log has. Telling so writes too, since a server that came back alone shows
      * what its standbys may not have: the answer leaves when they have all that was written before it.
      */
-    async wasCommitted(changeId: string, ms: number): Promise<boolean> {
-      const text = `SELECT pg_logical_emit_message(true, 'roster', '')::text FROM changes WHERE change_id = $1`
-      return (await read({ text, parameters: [changeId], prepare: true }, ms)).length > 0
+    async committedOf(changeIds: readonly string[], ms: number): Promise<ReadonlySet<string>> {
+      const text = `SELECT change_id, pg_logical_emit_message(true, 'roster', '')::text FROM changes
+        WHERE change_id = ANY ($1::text::uuid[])`
+      const rows = await read({ text, parameters: [toArray(changeIds)], prepare: true }, ms)
+      return new Set(rows.map((row) => String(row.change_id)))
     },
 
     /** The next id of the allocator's, in the order of the calls. It may be in use already, by a caller's own choice. */
@@ -101,37 +119,14 @@ export function createUnits({ query }: Pool) {
     passed,
 
     /** @returns false when the row is not at the version that the first unit was decided on */
-    async write(units: readonly Unit[]): Promise<boolean> {
-      return (await query(statementOf(units))).length > 0
+    async write(units: Writing): Promise<boolean> {
+      return (await query(statements.single(units))).length > 0
     },
-  }
 
-  function statementOf(units: readonly Unit[]): Statement {
-    const first = units[0] as Unit
-    const { user } = units.at(-1) as Unit
-    if (first.change.version === 1) {
-      const values = columns.map((name) => toSql(user[name]))
-      const parameters = [...values, ...claimLists(first.take), logRows(units)]
-      return { text: insertSql, parameters, prepare: true }
-    }
-    const changed = [...new Set(units.flatMap((unit) => unit.changed))].sort()
-    const claims = units.some(({ take, release }) => take.length + release.length > 0)
-    const erases = units.some(({ change }) => change.kind === 'erased')
-    const parameters = [
-      user.id,
-      first.change.version - 1,
-      user.status,
-      user.version,
-      user.updated_at,
-      ...changed.map((name) => toSql(user[name])),
-      logRows(units),
-      ...(claims ? [...claimLists(first.release), ...claimLists(first.take)] : []),
-    ]
-    const shape = `${changed.join()} ${claims} ${erases}`
-    const text = updates.get(shape) ?? updateStatement(changed, claims, erases)
-    const prepare = updates.has(shape) || updates.size < maxShapes
-    if (prepare) updates.set(shape, text)
-    return { text, parameters, prepare }
+    /** @returns the users whose rows were at the version that was decided on, and which nobody held */
+    async writeTogether(writings: readonly Writing[]): Promise<ReadonlySet<number>> {
+      return new Set((await query(statements.together(writings))).map((row) => Number(row.user_id)))
+    },
   }
 }
 
@@ -179,7 +174,21 @@ function createPassing(pass: (to: number) => Promise<void>): (to: number) => Pro
   }
 }
 
-const maxShapes = 200
+/** Users who are read by one statement, at most. */
+const mostTogether = 200
+
+const select = `SELECT ${columns.join(', ')} FROM users WHERE id`
+
+interface Reading {
+  readonly id: number
+  readonly resolve: (user: User | undefined) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Of numbers or UUIDs, which need no quotes. */
+function toArray(values: readonly (number | string)[]): string {
+  return `{${values.join()}}`
+}
 
 /** Rows that a page looks at, whether they match or not. */
 const rowsPerPage = 1_000
@@ -207,76 +216,3 @@ const skip = `
 const pass = `
   SELECT setval('user_ids', $2) FROM (SELECT pg_advisory_xact_lock($1) OFFSET 0) AS locked, user_ids
   WHERE last_value < $2`
-
-const logColumns = 'change_id, user_id, version, at, actor_kind, actor_id, contract, request_id, kind, fields'
-
-/** Log rows come as one JSON parameter, so that one statement serves any number of them. */
-function logSelect(parameter: number, source: string): string {
-  return `INSERT INTO changes (${logColumns})
-    SELECT entry.change_id, ${source}.id, entry.version, entry.at, entry.actor_kind, entry.actor_id,
-           entry.contract, entry.request_id, entry.kind, entry.fields
-    FROM ${source}, jsonb_to_recordset($${parameter}::text::jsonb) AS entry
-      (change_id uuid, version bigint, at bigint, actor_kind text, actor_id text, contract text,
-       request_id text, kind text, fields jsonb)
-    ORDER BY entry.version
-    RETURNING seq`
-}
-
-function insertStatement(): string {
-  const at = columns.length
-  return `WITH created AS (
-    INSERT INTO users (${columns.join(', ')}) VALUES (${columns.map((name, i) => `$${i + 1}${castOf(name)}`).join(', ')}) RETURNING id
-  ), taken AS (
-    INSERT INTO claims (kind, key, user_id)
-    SELECT wanted.kind, wanted.key, created.id
-    FROM created, jsonb_to_recordset($${at + 1}::text::jsonb) AS wanted (kind text, key text)
-  ) ${logSelect(at + 2, 'created')}`
-}
-
-function updateStatement(changed: Unit['changed'], claims: boolean, erases: boolean): string {
-  const assignments = changed.map((name, i) => `, ${name} = $${i + 6}${castOf(name)}`).join('')
-  const log = changed.length + 6
-  const moved = `, released AS (
-    DELETE FROM claims USING updated, jsonb_to_recordset($${log + 1}::text::jsonb) AS given (kind text, key text)
-    WHERE claims.kind = given.kind AND claims.key = given.key AND claims.user_id = updated.id
-  ), taken AS (
-    INSERT INTO claims (kind, key, user_id)
-    SELECT wanted.kind, wanted.key, updated.id
-    FROM updated, jsonb_to_recordset($${log + 2}::text::jsonb) AS wanted (kind text, key text)
-  )`
-  const blanked = `, blanked AS (
-    UPDATE changes SET fields = coalesce(
-      (SELECT jsonb_object_agg(entry.key, '[null, null]'::jsonb) FROM jsonb_each(changes.fields) AS entry), '{}')
-    FROM updated WHERE changes.user_id = updated.id
-  )`
-  return `WITH updated AS (
-    UPDATE users SET status = $3, version = $4, updated_at = $5${assignments}
-    WHERE id = $1 AND version = $2 RETURNING id
-  )${claims ? moved : ''}${erases ? blanked : ''} ${logSelect(log, 'updated')}`
-}
-
-function castOf(name: string): string {
-  return name === 'tags' ? '::text::jsonb' : ''
-}
-
-function claimLists(claims: readonly Claim[]): [string] {
-  return [JSON.stringify(claims)]
-}
-
-function logRows(units: readonly Unit[]): string {
-  return JSON.stringify(units.map(({ change }) => logRow(change)))
-}
-
-function logRow({ changeId, version, at, actor, contract, requestId, kind, fields }: Change) {
-  return {
-    change_id: changeId,
-    version,
-    at,
-    actor_kind: actor.kind,
-    actor_id: actor.id,
-    contract,
-    request_id: requestId,
-    kind,
-    fields,
-  }
-}
