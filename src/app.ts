@@ -4,6 +4,9 @@ import type { Logger } from 'pino'
 import { type Authenticator, createAuthenticator } from './access/authenticate.ts'
 import { createDoor, isAllowedOrigin } from './access/door.ts'
 import { createGate } from './access/gate.ts'
+import { createLimits } from './access/limits.ts'
+import { countTogether } from './access/redis.ts'
+import { countInMemory, type Rate } from './access/windows.ts'
 import type { Config } from './config.ts'
 import { admit } from './contracts/admit.ts'
 import { adoption } from './contracts/adoption/routes.ts'
@@ -28,13 +31,21 @@ export interface AppOptions {
 export async function createApp({ config, store, log }: AppOptions): Promise<FastifyInstance> {
   const directory = createDirectory({ store, rules: config, now: Date.now, newChangeId: randomUUID, newUid })
   const door = createDoor({ open: config.openContracts, origins: config.corsOrigins })
-  const authenticator = createAuthenticator({ keys: store.keys, now: Date.now })
-  const gate = createGate({ authenticator, door })
+  const { limits, shared } = limit(config, log)
+  const strangers = limits && { strangers: limits.strangers }
+  const authenticator = createAuthenticator({ keys: store.keys, now: Date.now, ...strangers })
+  const gate = createGate({ authenticator, door, limits })
   // The last one answers for every address that no other owns.
   const contracts: readonly Contract[] = [records({ upsert: config.recordsUpsert }), adoption]
 
   const observed = observe(log)
-  const app = createServer({ contracts, log, observed, maxBody: config.maxBody })
+  const app = createServer({
+    contracts,
+    log,
+    observed,
+    maxBody: config.maxBody,
+    trustProxy: config.trustProxy,
+  })
   allowOrigins(app, mayCall(config))
   await document(app)
 
@@ -46,7 +57,9 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
     })
   }
   app.addHook('onClose', writeDownUses(authenticator, log))
-  operate(app, store, observed.metrics)
+  app.addHook('onClose', async () => shared?.close())
+  const remarks = () => shared && { rate_limits: shared.isAway() ? away : 'shared through Redis' }
+  operate(app, store, observed.metrics, remarks)
   refuseOtherMethods(app, routes)
   return app
 }
@@ -55,6 +68,26 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
 function mayCall({ openContracts, corsOrigins }: Config): (origin: string) => boolean {
   return (origin) =>
     openContracts === 'loopback' ? isAllowedOrigin(origin, corsOrigins) : corsOrigins.includes(origin)
+}
+
+const away = 'Redis is away: each node counts for itself'
+
+/** The limits of callers, where there are any, and what they are counted in, where that is shared. */
+function limit({ rateLimit: rate, redisUrl: url, openContracts }: Config, log: Logger) {
+  if (rate === undefined) return {}
+  const shared =
+    url === undefined
+      ? undefined
+      : countTogether({
+          url,
+          now: Date.now,
+          onAway: (reason) => log.warn({ reason }, `rate limits: ${away}`),
+          onBack: () => log.info('rate limits: Redis is there, nodes count together'),
+        })
+  const counting = shared?.counting ?? ((_name: string, of: Rate) => countInMemory(of, Date.now))
+  // Those whom only this machine's own door lets in are the operator's.
+  const limits = createLimits({ rate, anonymous: openContracts !== 'loopback', counting })
+  return { limits, shared }
 }
 
 /**

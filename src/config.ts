@@ -1,4 +1,6 @@
+import { isIP } from 'node:net'
 import { isLoopbackAddress, type Openness } from './access/door.ts'
+import type { Rate } from './access/windows.ts'
 
 /** The only reader of the environment: one table gives each setting's parser, default and documentation. */
 interface Setting<V> {
@@ -30,6 +32,24 @@ export const settings = {
     'never',
     'Who may use the contracts that know no credentials (adoption, records): `never` nobody, `loopback` this machine, `always` whoever reaches the port',
     oneOf<Openness>('never', 'loopback', 'always'),
+  ),
+  rateLimit: setting(
+    'ROSTER_RATE_LIMIT',
+    '600/m',
+    'How much each API key may ask, and each address that brings none: so many requests a second (`s`), minute (`m`) or hour (`h`), or `off`. While the door is open to loopback, those without a key are not limited',
+    rate,
+  ),
+  redisUrl: setting(
+    'REDIS_URL',
+    '',
+    'Redis to count in, so that limits hold for all nodes together, as redis://user:password@host:port/number; rediss:// encrypts, and ?keyPrefix= sets what all keys begin with. Without it each process counts for itself',
+    redisUrl,
+  ),
+  trustProxy: setting(
+    'ROSTER_TRUST_PROXY',
+    '',
+    'Addresses and networks (like 10.0.0.0/8) of reverse proxies, separated by commas: from these X-Forwarded-For is believed, for the limits of addresses',
+    networks,
   ),
   corsOrigins: setting(
     'ROSTER_CORS_ORIGINS',
@@ -119,6 +139,42 @@ function databaseUrl(text: string): string | undefined {
     throw new Error('must be like postgres://user:password@host:5432/database')
   }
   return text
+}
+
+function rate(text: string): Rate | undefined {
+  if (text === 'off') return undefined
+  const [, quota, unit] = /^([1-9]\d{0,8})\/([smh])$/.exec(text) ?? []
+  if (quota === undefined) throw new Error(`must be like 600/m, or off, and is ${JSON.stringify(text)}`)
+  return { quota: Number(quota), seconds: { s: 1, m: 60 }[unit ?? ''] ?? 3600 }
+}
+
+/** Says nothing of what it was given: it may hold a password. */
+function redisUrl(text: string): string | undefined {
+  if (text === '') return undefined
+  const url = URL.parse(text)
+  if (
+    url === null ||
+    !/^rediss?:$/.test(url.protocol) ||
+    url.hostname === '' ||
+    !/^\/?\d*$/.test(url.pathname)
+  ) {
+    throw new Error('must be like redis://user:password@host:6379/0')
+  }
+  return text
+}
+
+/** Not of everybody: then callers could give themselves whatever address they like. */
+function networks(text: string): readonly string[] {
+  const items = list(text)
+  for (const item of items) {
+    const [address = '', bits, ...more] = item.split('/')
+    const most = { 4: 32, 6: 128 }[isIP(address)] ?? 0
+    const isNetwork = bits === undefined || (/^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= most)
+    if (most === 0 || !isNetwork || more.length > 0) {
+      throw new Error(`must list addresses and networks like 10.0.0.0/8, and has ${JSON.stringify(item)}`)
+    }
+  }
+  return items
 }
 
 function port(text: string): number {

@@ -26,6 +26,7 @@ const stopPatience = 10_000
 export async function startService({ config, demo, log, onFatal }: ServiceOptions): Promise<Service> {
   const onWarning = (warning: string, err?: Error) => log.warn({ err }, warning)
   const store = await openStore(config, { onFatal, onWarning })
+  let abandon: (() => Promise<unknown>) | undefined
   try {
     if (demo) {
       const added = await addDemoPeople(store, { roles: config.roles })
@@ -35,6 +36,7 @@ export async function startService({ config, demo, log, onFatal }: ServiceOption
       await revokeDemoKey(store)
     }
     const app = await createApp({ config, store, log })
+    abandon = () => app.close()
     const url = await app.listen({ host: config.host, port: config.port })
     log.info({ url, docs: `${url}/docs`, data: whereabouts(config) }, 'ready')
     return {
@@ -51,6 +53,7 @@ export async function startService({ config, demo, log, onFatal }: ServiceOption
       },
     }
   } catch (error) {
+    await abandon?.()
     await store.close()
     throw error
   }

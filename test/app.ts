@@ -50,6 +50,8 @@ export async function startApp(overrides: Partial<Config> = {}): Promise<TestApp
   const config: Config = {
     ...readConfig({}),
     openContracts: 'loopback',
+    // As fast as tests are, those that are about limits excepted.
+    rateLimit: undefined,
     ...overrides,
     folder,
     databaseUrl,

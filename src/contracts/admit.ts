@@ -1,17 +1,37 @@
-import type { FastifyInstance } from 'fastify'
-import type { Entrance, Gate } from '../access/gate.ts'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Admission, Entrance, Gate } from '../access/gate.ts'
+import { type Quota, secondsOf } from '../access/limits.ts'
 
 /** The one hook before every route of a contract: sets `request.actor`, or refuses. */
 export function admit(scope: FastifyInstance, entrance: Entrance, gate: Gate): void {
-  scope.addHook('onRequest', (request, _reply, done) => {
-    const admitted = gate(request, entrance)
-    if (!(admitted instanceof Promise)) {
-      request.actor = admitted
-      return done()
-    }
-    admitted.then((actor) => {
-      request.actor = actor
-      done()
-    }, done)
+  scope.addHook('onRequest', (request, reply, done) => {
+    const admission = gate(request, entrance)
+    if (!(admission instanceof Promise)) return finish(request, reply, done, admission)
+    admission.then((settled) => finish(request, reply, done, settled), done)
   })
+}
+
+type Done = (error?: Error) => void
+
+function finish(request: FastifyRequest, reply: FastifyReply, done: Done, admission: Admission): void {
+  const { actor, error, quota } = admission
+  if (quota !== undefined) tellQuota(reply, quota)
+  if (actor !== undefined) request.actor = actor
+  done(error as Error | undefined)
+}
+
+/**
+ * Where the caller stands: as draft-ietf-httpapi-ratelimit-headers has it, in structured fields (RFC
+ * 9651), and in the older headers of no standard, with the end of the window in seconds since 1970.
+ */
+function tellQuota(reply: FastifyReply, { policy, used, left }: Quota): void {
+  const { name, quota, seconds } = policy
+  const rest = Math.max(quota - used, 0)
+  const reset = secondsOf(left)
+  reply
+    .header('ratelimit-policy', `"${name}";q=${quota};w=${seconds}`)
+    .header('ratelimit', `"${name}";r=${rest};t=${reset}`)
+    .header('x-ratelimit-limit', String(quota))
+    .header('x-ratelimit-remaining', String(rest))
+    .header('x-ratelimit-reset', String(Math.ceil((Date.now() + left) / 1000)))
 }

@@ -1,8 +1,16 @@
 import type { FastifyInstance } from 'fastify'
 import type { Store } from '../directory/store.ts'
 
-/** What operators ask: is it alive, can it serve, how is it doing. */
-export function operate(app: FastifyInstance, store: Store, metrics: () => Promise<string>): void {
+/**
+ * What operators ask: is it alive, can it serve, how is it doing.
+ * @param remarks what else is worth knowing of a service that is ready
+ */
+export function operate(
+  app: FastifyInstance,
+  store: Store,
+  metrics: () => Promise<string>,
+  remarks: () => Readonly<Record<string, string>> | undefined,
+): void {
   let closing = false
   app.addHook('preClose', async () => {
     closing = true
@@ -12,7 +20,7 @@ export function operate(app: FastifyInstance, store: Store, metrics: () => Promi
     try {
       if (closing) throw new Error('closing')
       await store.ready()
-      return { status: 'ready' }
+      return { status: 'ready', ...remarks() }
     } catch {
       return reply.code(503).send({ status: closing ? 'closing' : 'the store is not available' })
     }

@@ -13,10 +13,18 @@ export interface ServerOptions {
   readonly observed: Observed
   /** Bytes. */
   readonly maxBody: number
+  /** Addresses and networks of proxies whose X-Forwarded-For is believed. */
+  readonly trustProxy: readonly string[]
 }
 
 /** The HTTP server that all contracts stand on, without a route yet. */
-export function createServer({ contracts, log, observed, maxBody }: ServerOptions): FastifyInstance {
+export function createServer({
+  contracts,
+  log,
+  observed,
+  maxBody,
+  trustProxy,
+}: ServerOptions): FastifyInstance {
   const refuse = createRefusals(contracts, log)
   const refuseUnrouted: Refuse = (error, request, reply) => {
     refuse(error, request, reply.header('x-request-id', request.id))
@@ -25,6 +33,7 @@ export function createServer({ contracts, log, observed, maxBody }: ServerOption
   }
   const app = Fastify({
     bodyLimit: maxBody,
+    trustProxy: trustProxy.length > 0 && [...trustProxy],
     requestTimeout: 60_000,
     // Node.js would answer without a body; the hook below tells what is missing.
     http: { requireHostHeader: false },
