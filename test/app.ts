@@ -67,7 +67,7 @@ export async function startApp(overrides: Partial<Config> = {}): Promise<TestApp
     url,
     app,
     store,
-    call: (line, body, headers) => call(url, line, body, headers),
+    call: (line, body, headers) => callAt(url, line, body, headers),
     everything,
     close: async () => {
       await app.close()
@@ -101,7 +101,7 @@ async function databaseOf(folder: string, kept: boolean) {
 const deadline = 10_000
 
 // Not fetch: it puts paths in order, keeps Host and Origin to itself, and knows no TRACE.
-async function call(
+export async function callAt(
   url: string,
   line: string,
   body?: unknown,

@@ -1,29 +1,51 @@
 import { Readable } from 'node:stream'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Directory } from '../directory/directory.ts'
 import type { User } from '../directory/user.ts'
+import { context } from './contract.ts'
+import { decodeList, linksOf } from './list-parameters.ts'
+import type { Properties } from './request.ts'
 
-/**
- * Sends users as a JSON array, page by page as the reader takes it, so that memory does not grow
- * with the directory. What fits a page goes out in one piece.
- */
+type ListRequest = FastifyRequest<{ Querystring: Record<string, string | string[]> }>
+
+/** Answers with the users that json-server's list parameters ask for; without any, with all of them. */
 export async function sendList(
+  request: FastifyRequest,
   reply: FastifyReply,
-  pages: AsyncGenerator<readonly User[]>,
-  encode: (user: User) => unknown,
+  { directory, properties, encode }: Listed,
 ): Promise<FastifyReply> {
+  const { query, page } = decodeList((request as ListRequest).query, properties)
+  const { total, pieces } = await directory.walk(context(request), query)
   // Taken before the answer starts, so that a failure still gets a status of its own.
-  const first = await pages.next()
+  const first = await pieces.next()
+  if (total !== undefined) reply.header('x-total-count', total)
+  if (page !== undefined && total !== undefined) {
+    const links = linksOf(addressOf(request), page, { shown: first.value?.length ?? 0, total })
+    if (links !== undefined) reply.header('link', links)
+  }
   reply.type('application/json; charset=utf-8')
-  if (reply.request.method === 'HEAD') return reply.send(Readable.from([]))
-  const second = first.done ? first : await pages.next()
+  if (request.method === 'HEAD') return reply.send(Readable.from([]))
+  const second = first.done ? first : await pieces.next()
   const text = (users: readonly User[]) => users.map((user) => JSON.stringify(encode(user))).join(',')
   if (second.done) return reply.send(`[${text(first.value ?? [])}]`)
 
+  // Piece by piece, as the reader takes it, so that memory does not grow with the list.
   async function* body(): AsyncGenerator<string> {
     yield `[${text(first.value ?? [])}`
     yield `,${text(second.value ?? [])}`
-    for await (const users of pages) yield `,${text(users)}`
+    for await (const users of pieces) yield `,${text(users)}`
     yield ']'
   }
   return reply.send(Readable.from(body(), { objectMode: false }))
+}
+
+interface Listed {
+  readonly directory: Directory
+  readonly properties: Properties
+  readonly encode: (user: User) => unknown
+}
+
+/** The address as the caller knows it; without its beginning where the caller did not tell. */
+function addressOf({ protocol, host, url }: FastifyRequest): string {
+  return /^[\w.:[\]-]+$/.test(host) ? `${protocol}://${host}${url}` : url
 }

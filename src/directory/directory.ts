@@ -5,7 +5,7 @@ import { decide, userNotFound } from './decide.ts'
 import { DirectoryError } from './errors.ts'
 import type { Rules } from './field-types.ts'
 import { type Action, permit } from './policy.ts'
-import type { Conditions, Listing, ListQuery } from './query.ts'
+import { type Conditions, type Listing, type ListQuery, positionOf } from './query.ts'
 import type { Outcome, Store } from './store.ts'
 import { isVisible, type User } from './user.ts'
 
@@ -129,15 +129,61 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
       return store.list(query)
     },
 
+    /**
+     * As `list`, for any number of users: piece by piece, as many as a reader takes, no more. Each piece
+     * shows its users as they are when it is read.
+     */
+    async walk({ actor }: Context, query: ListQuery): Promise<Walk> {
+      allow(actor, 'read', undefined)
+      if (isEverybody(query)) return { total: undefined, pieces: walkAll(store, query) }
+      const first = await store.list({ ...query, limit: Math.min(query.limit, pieceSize) })
+      return { total: first.total, pieces: walkOn(store, query, first.users) }
+    },
+
     /** All visible users that fit, in the order of their ids, page by page: as many as a reader takes, no more. */
     async *stream({ actor }: Context, conditions: Conditions): AsyncGenerator<readonly User[]> {
       allow(actor, 'read', undefined)
-      for (let after: number | undefined = 0; after !== undefined; ) {
-        const page = await store.page({ ...conditions, after })
-        if (page.users.length > 0) yield page.users
-        after = page.next
-      }
+      yield* walkAll(store, conditions)
     },
+  }
+}
+
+/** A list of any length. */
+export interface Walk {
+  readonly total: number | undefined
+  readonly pieces: AsyncGenerator<readonly User[]>
+}
+
+/** Users that are read in one go. */
+const pieceSize = 1_000
+
+function isEverybody({ filters, search, sort, offset, limit, count }: ListQuery): boolean {
+  const anybody = filters.length === 0 && search === undefined
+  return anybody && sort.length === 0 && offset === 0 && limit === Number.POSITIVE_INFINITY && !count
+}
+
+async function* walkAll(store: Store, conditions: Conditions): AsyncGenerator<readonly User[]> {
+  for (let after: number | undefined = 0; after !== undefined; ) {
+    const page = await store.page({ filters: conditions.filters, search: conditions.search, after })
+    if (page.users.length > 0) yield page.users
+    after = page.next
+  }
+}
+
+async function* walkOn(
+  store: Store,
+  query: ListQuery,
+  first: readonly User[],
+): AsyncGenerator<readonly User[]> {
+  let users = first
+  for (let left = query.limit; users.length > 0; ) {
+    yield users
+    const last = users.at(-1)
+    left -= users.length
+    if (last === undefined || users.length < pieceSize || left <= 0) return
+    const after = positionOf(last, query.sort)
+    const limit = Math.min(left, pieceSize)
+    users = (await store.list({ ...query, offset: 0, count: false, after, limit })).users
   }
 }
 

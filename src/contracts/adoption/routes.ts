@@ -2,10 +2,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { userNotFound } from '../../directory/decide.ts'
 import type { Directory, Result } from '../../directory/directory.ts'
 import { DirectoryError } from '../../directory/errors.ts'
-import type { Filter } from '../../directory/query.ts'
 import { parseId } from '../../directory/user.ts'
 import { type Contract, context, isUnder } from '../contract.ts'
 import { sendList } from '../list.ts'
+import { listAnswer, listSchema } from '../list-parameters.ts'
 import { decodePreconditions, decodeWrite, entityTag, isNotModified } from '../request.ts'
 import { answer, bodySchema, conditions, idSchema, userSchema } from '../schema.ts'
 import { errorSchema, notFoundSchema, refuse } from './errors.ts'
@@ -29,11 +29,7 @@ interface ById {
 function routesAt(app: FastifyInstance, path: string, directory: Directory): void {
   const routes = {
     list: async (request: FastifyRequest, reply: FastifyReply) =>
-      sendList(
-        reply,
-        directory.stream(context(request), { filters: decodeFilters(request.query) }),
-        encodeUser,
-      ),
+      sendList(request, reply, { directory, properties, encode: encodeUser }),
 
     get: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
       const user = await directory.get(context(request), knownId(request))
@@ -88,18 +84,6 @@ function knownId(request: FastifyRequest<ById>): number {
   return id
 }
 
-/** Exact matches; a repeated parameter lists alternatives, and unknown ones are ignored. */
-function decodeFilters(query: unknown): Filter[] {
-  const filters: Filter[] = []
-  for (const [name, value] of Object.entries(query as Record<string, string | string[]>)) {
-    const values = Array.isArray(value) ? value : [value]
-    if (name === 'id') filters.push({ name, comparison: 'eq', values })
-    else if (Object.hasOwn(properties, name))
-      filters.push({ name: properties[name as keyof typeof properties], comparison: 'eq', values })
-  }
-  return filters
-}
-
 const user = userSchema(properties)
 const params = { type: 'object', properties: { id: idSchema }, required: ['id'] }
 const tags = ['adoption']
@@ -107,12 +91,6 @@ const refused = { '4xx': errorSchema, '5xx': errorSchema }
 const missing = { 404: notFoundSchema, ...refused }
 const ifMatch = conditions({ 'If-Match': 'Only if the user is still at this ETag' })
 const ifNoneMatch = conditions({ 'If-None-Match': 'Only if the user is not at this ETag any more (304)' })
-const filters = Object.fromEntries(
-  ['id', ...Object.keys(properties)].map((name) => [
-    name,
-    { type: 'string', description: 'Only users with exactly this value; repeated, with any of them' },
-  ]),
-)
 const changed = {
   tags,
   params,
@@ -125,8 +103,8 @@ const docs = {
   list: {
     summary: 'List users',
     tags,
-    querystring: { type: 'object', properties: filters },
-    response: { 200: { type: 'array', items: user, description: 'The users, by id' }, ...refused },
+    querystring: listSchema(properties),
+    response: { 200: listAnswer(user), ...refused },
   },
   get: {
     summary: 'Get a user',

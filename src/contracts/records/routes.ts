@@ -5,6 +5,7 @@ import { DirectoryError, type Problem } from '../../directory/errors.ts'
 import { maxId, parseId } from '../../directory/user.ts'
 import { type Contract, context, isUnder } from '../contract.ts'
 import { sendList } from '../list.ts'
+import { listAnswer, listSchema } from '../list-parameters.ts'
 import { decodePreconditions, decodeWrite, entityTag, isNotModified } from '../request.ts'
 import { answer, bodySchema, conditions, idSchema, userSchema } from '../schema.ts'
 import { errorSchema, refuse } from './errors.ts'
@@ -74,7 +75,7 @@ function createHandlers(directory: Directory, upsert: boolean) {
       replace(request, reply, addressInPath(request)),
 
     list: async (request: FastifyRequest, reply: FastifyReply) =>
-      sendList(reply, directory.stream(context(request), { filters: [] }), encodeUser),
+      sendList(request, reply, { directory, properties, encode: encodeUser }),
 
     get: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
       const user = await directory.get(context(request), knownId(request))
@@ -174,7 +175,8 @@ const docs = {
   list: {
     summary: 'List users',
     tags,
-    response: { 200: { type: 'array', items: user, description: 'The users, by id' }, ...refused },
+    querystring: listSchema(properties),
+    response: { 200: listAnswer(user), ...refused },
   },
   get: {
     summary: 'Get a user',

@@ -122,9 +122,13 @@ function and(parts: readonly Sql[]): Sql {
   return join(parts, ' AND ')
 }
 
+/** Halved until it is short, so that the expression does not get deeper than SQLite takes (1,000). */
 function or(parts: readonly Sql[]): Sql {
-  const { sql, values } = join(parts, ' OR ')
-  return parts.length === 0 ? nobody : { sql: `(${sql})`, values }
+  if (parts.length === 0) return nobody
+  const half = Math.ceil(parts.length / 2)
+  const { sql, values } =
+    parts.length <= 8 ? join(parts, ' OR ') : join([or(parts.slice(0, half)), or(parts.slice(half))], ' OR ')
+  return { sql: `(${sql})`, values }
 }
 
 function join(parts: readonly Sql[], by: string): Sql {
