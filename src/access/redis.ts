@@ -44,6 +44,8 @@ const patience = 250
  * waits for it and nobody is refused for want of it. It is looked for until it is back.
  */
 export function countTogether({ url, now, onAway, onBack }: SharedOptions): Shared {
+  /** Whether what is asked now is sent to Redis. */
+  let usable = false
   let away = false
   const redis = new Redis(url, {
     scripts: { rosterCount: { lua: script, numberOfKeys: 1 } },
@@ -53,12 +55,19 @@ export function countTogether({ url, now, onAway, onBack }: SharedOptions): Shar
     maxRetriesPerRequest: 0,
     commandTimeout: patience,
     connectTimeout: 2_000,
+    disconnectTimeout: patience,
     retryStrategy: (tries) => Math.min(tries * 100, 1_000),
     // After a failover the one that was connected to may be a replica now.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   })
   redis.on('error', lose)
-  redis.on('ready', regain)
+  redis.on('close', () => {
+    usable = false
+  })
+  redis.on('ready', () => {
+    usable = true
+    regain()
+  })
 
   function lose(error: unknown): void {
     if (away) return
@@ -76,7 +85,7 @@ export function countTogether({ url, now, onAway, onBack }: SharedOptions): Shar
     const alone = countInMemory(rate, now)
     const prefix = `roster:${name}:${rate.quota}/${rate.seconds}:`
     return (subject, cost) => {
-      if (redis.status !== 'ready') return alone(subject, cost)
+      if (!usable) return alone(subject, cost)
       return count(`${prefix}${subject}`, rate.seconds * 1000, cost).catch((error: unknown) => {
         lose(error)
         return alone(subject, cost)
@@ -90,15 +99,18 @@ export function countTogether({ url, now, onAway, onBack }: SharedOptions): Shar
       regain()
       return { used: Math.max(used, 0), left }
     } catch (error) {
-      // It may be there and not answer: then the next ones must not wait for it.
-      if (isTimeout(error) && redis.status === 'ready') redis.disconnect(true)
+      // It is there and does not answer: the next ones must not wait for it, and a new connection may do.
+      if (isTimeout(error) && usable) {
+        usable = false
+        redis.disconnect(true)
+      }
       throw error
     }
   }
 
   return {
     counting,
-    isAway: () => away || redis.status !== 'ready',
+    isAway: () => away || !usable,
     close: () => redis.disconnect(),
   }
 }

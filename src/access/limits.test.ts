@@ -1,0 +1,197 @@
+import type { OutgoingHttpHeaders } from 'node:http'
+import { parseItem, parseList } from 'structured-headers'
+import { afterEach, describe, expect, test } from 'vitest'
+import { type Answer, startApp, type TestApp } from '../../test/app.ts'
+import type { Config } from '../config.ts'
+import type { Scope } from '../directory/actor.ts'
+import { newKey } from './keys.ts'
+import { failures, subjectOf } from './limits.ts'
+
+test.for([
+  ['192.0.2.1', '192.0.2.1'],
+  ['::ffff:192.0.2.1', '192.0.2.1'],
+  ['::FFFF:192.0.2.1', '192.0.2.1'],
+  ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+  ['2001:db8:1:2::', '2001:db8:1:2::/64'],
+  ['2001:DB8:1:2::9', '2001:db8:1:2::/64'],
+  ['2001:0db8:0001:0002::9', '2001:db8:1:2::/64'],
+  ['2001:db8::1', '2001:db8:0:0::/64'],
+  ['2001:db8::2:0:0:1', '2001:db8:0:0::/64'],
+  ['2001:db8:1::2:3:4:5', '2001:db8:1:0::/64'],
+  ['1::2:3:4:5:6:7', '1:0:2:3::/64'],
+  ['::1', '0:0:0:0::/64'],
+  ['::', '0:0:0:0::/64'],
+  ['64:ff9b::192.0.2.33', '64:ff9b:0:0::/64'],
+  ['1:2:3:4:5:6:192.0.2.33', '1:2:3:4::/64'],
+  ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+  ['', 'unknown'],
+  ['192.0.2.1:80', 'unknown'],
+  ['[::1]', 'unknown'],
+  ['proxy.example', 'unknown'],
+  [`${'x'.repeat(10_000)}`, 'unknown'],
+] as const)('the address %s is counted as %s', ([ip, subject]) => {
+  expect(subjectOf(ip)).toBe(subject)
+})
+
+let app: TestApp | undefined
+afterEach(() => app?.close())
+
+async function start(config: Partial<Config>): Promise<TestApp> {
+  app = await startApp(config)
+  return app
+}
+
+/** A key in the store, and the header that brings it. */
+async function keyFor({ store }: TestApp, id: string, ...scopes: Scope[]) {
+  const made = newKey({ id, name: id, scopes, createdAt: Date.now(), expiresAt: null })
+  await store.keys.add(made.key, made.hash)
+  return { authorization: `Bearer ${made.secret}` }
+}
+
+/** Where a caller stands, as structured fields tell it, and the older headers to compare. */
+function standing({ headers }: Answer) {
+  const first = (name: string) => parseList(String(headers[name]))[0] ?? [undefined, new Map()]
+  const [policy, limits] = first('ratelimit-policy')
+  const [named, rest] = first('ratelimit')
+  expect(named).toBe(policy)
+  return { policy, ...Object.fromEntries(limits), ...Object.fromEntries(rest) }
+}
+
+/** A minute, less what the test may have taken so far. */
+const soon = expect.closeTo(57, -1)
+
+const perMinute = (quota: number) => ({ rateLimit: { quota, seconds: 60 } })
+const contracts = [
+  ['adoption', '/adoption/users/4', ['error', 'fields']],
+  ['records', '/records/users/4', ['code', 'message', 'details', 'requestId']],
+] as const
+
+describe.for(contracts)('the limits of %s', ([, path, keys]) => {
+  test('let a key ask so often, tell each time how it stands, and then to wait', async () => {
+    const started = await start({ openContracts: 'never', ...perMinute(3) })
+    const headers = await keyFor(started, 'key_a', 'read')
+    for (const r of [2, 1, 0]) {
+      const answer = await started.call(`GET ${path}`, undefined, headers)
+      expect(answer.status).toBe(200)
+      expect(standing(answer)).toEqual({ policy: 'default', q: 3, w: 60, r, t: soon })
+      expect(answer.headers).toMatchObject({ 'x-ratelimit-limit': '3', 'x-ratelimit-remaining': `${r}` })
+      const reset = Number(answer.headers['x-ratelimit-reset'])
+      expect(Math.abs(reset - Date.now() / 1000 - 60)).toBeLessThan(5)
+    }
+    const refused = await started.call(`PATCH ${path}`, { email: 'no' }, headers)
+    expect(refused.status).toBe(429)
+    expect(standing(refused)).toEqual({ policy: 'default', q: 3, w: 60, r: 0, t: soon })
+    expect(parseItem(String(refused.headers['retry-after']))[0]).toEqual(soon)
+    expect(Object.keys(refused.body as object)).toEqual(keys)
+    expect(refused.text).toMatch(/Rate limit exceeded. Try again in \d+ seconds/)
+  })
+
+  test('count keys apart, and apart from those who bring none', async () => {
+    const started = await start({ openContracts: 'always', ...perMinute(1) })
+    const [one, other] = [await keyFor(started, 'key_a', 'read'), await keyFor(started, 'key_b', 'read')]
+    const statuses = async (headers: OutgoingHttpHeaders) =>
+      [
+        await started.call(`GET ${path}`, undefined, headers),
+        await started.call(`GET ${path}`, undefined, headers),
+      ].map(({ status }) => status)
+    expect([await statuses(one), await statuses(other), await statuses({})]).toEqual(
+      Array(3).fill([200, 429]),
+    )
+  })
+
+  test('count what is refused: a closed door, a scope too small, a body that is none', async () => {
+    const started = await start({ openContracts: 'never', ...perMinute(2) })
+    const headers = await keyFor(started, 'key_a', 'read')
+    const calls = [
+      () => started.call(`GET ${path}`),
+      () => started.call(`GET ${path}`),
+      () => started.call(`GET ${path}`),
+      () => started.call(`PATCH ${path}`, {}, headers),
+      () => started.call(`PATCH ${path}`, '{', headers),
+      () => started.call(`GET ${path}`, undefined, headers),
+    ]
+    const rests: unknown[] = []
+    for (const call of calls) {
+      const answer = await call()
+      rests.push([answer.status, standing(answer).r])
+    }
+    expect(rests).toEqual([
+      [401, 1],
+      [401, 0],
+      [429, 0],
+      [403, 1],
+      [403, 0],
+      [429, 0],
+    ])
+  })
+
+  test('leave those alone who come without a key while the door is open to this machine', async () => {
+    const started = await start({ openContracts: 'loopback', ...perMinute(1) })
+    const headers = await keyFor(started, 'key_a', 'read')
+    for (const _ of [1, 2, 3]) {
+      const answer = await started.call(`GET ${path}`)
+      expect(answer.status).toBe(200)
+      expect(Object.keys(answer.headers).filter((name) => name.includes('ratelimit'))).toEqual([])
+    }
+    await started.call(`GET ${path}`, undefined, headers)
+    expect(await started.call(`GET ${path}`, undefined, headers)).toMatchObject({ status: 429 })
+  })
+
+  test('do not look at wrong keys any more after so many; a right one that is known goes on', async () => {
+    const started = await start({ openContracts: 'loopback', ...perMinute(1_000) })
+    const [known, other] = [await keyFor(started, 'key_a', 'read'), await keyFor(started, 'key_b', 'read')]
+    const ask = (headers: OutgoingHttpHeaders) => started.call(`GET ${path}`, undefined, headers)
+    expect(await ask(known)).toMatchObject({ status: 200 })
+    const wrong = (n: number) => ({
+      authorization: n % 2 ? `Bearer rk_${String(n).padStart(32, '0')}` : 'Basic x',
+    })
+    for (let n = 0; n < failures.quota; n++) expect(await ask(wrong(n))).toMatchObject({ status: 401 })
+    for (const headers of [wrong(1), wrong(2), other]) {
+      const answer = await ask(headers)
+      expect(answer.status).toBe(429)
+      expect(Number(answer.headers['retry-after'])).toEqual(soon)
+      expect(standing(answer)).toMatchObject({ policy: 'failures', q: failures.quota, w: 60, r: 0 })
+    }
+    expect(await ask(known)).toMatchObject({ status: 200 })
+  })
+
+  test('that are off leave no trace', async () => {
+    const started = await start({ openContracts: 'always', rateLimit: undefined })
+    const answer = await started.call(`GET ${path}`)
+    expect(Object.keys(answer.headers).filter((name) => name.includes('ratelimit'))).toEqual([])
+    for (let n = 0; n <= failures.quota; n++)
+      expect(await started.call(`GET ${path}`, undefined, { authorization: 'x' })).toMatchObject({
+        status: 401,
+      })
+  })
+})
+
+describe('the address that counts', () => {
+  const through = async (trustProxy: readonly string[], ...forwarded: string[]) => {
+    const started = await start({ openContracts: 'always', trustProxy, ...perMinute(1) })
+    const statuses: number[] = []
+    for (const address of forwarded)
+      statuses.push((await started.call('GET /users/4', undefined, { 'x-forwarded-for': address })).status)
+    return statuses
+  }
+
+  test('is the peer’s, whatever a header tells, where no proxy is trusted', async () => {
+    expect(await through([], '192.0.2.1', '192.0.2.2')).toEqual([200, 429])
+    expect(await through(['10.0.0.0/8'], '192.0.2.1', '192.0.2.2')).toEqual([200, 429])
+  })
+
+  test('is what a trusted proxy tells, and not what was told to the proxy', async () => {
+    const told = ['192.0.2.1', '192.0.2.2', '192.0.2.1', '192.0.2.9, 192.0.2.2', '192.0.2.9, 192.0.2.3']
+    expect(await through(['127.0.0.1'], ...told)).toEqual([200, 200, 429, 429, 200])
+  })
+
+  test('is a network of IPv6', async () => {
+    expect(await through(['127.0.0.0/8'], '2001:db8::1', '2001:db8::2', '2001:db8:0:1::1')).toEqual([
+      200, 429, 200,
+    ])
+  })
+
+  test('is the same for all who are told to come from nowhere', async () => {
+    expect(await through(['127.0.0.1'], 'nowhere', 'x'.repeat(4_000), '<script>')).toEqual([200, 429, 429])
+  })
+})
