@@ -14,6 +14,7 @@ import type { Contract } from './contracts/contract.ts'
 import { records } from './contracts/records/routes.ts'
 import { createDirectory } from './directory/directory.ts'
 import type { Store } from './directory/store.ts'
+import { readBodies } from './server/bodies.ts'
 import { allowOrigins } from './server/cors.ts'
 import { collectRoutes, refuseOtherMethods } from './server/methods.ts'
 import { observe } from './server/observe.ts'
@@ -43,7 +44,6 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
     contracts,
     log,
     observed,
-    maxBody: config.maxBody,
     trustProxy: config.trustProxy,
   })
   allowOrigins(app, mayCall(config))
@@ -61,6 +61,7 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
   const remarks = () => shared && { rate_limits: shared.isAway() ? away : 'shared through Redis' }
   operate(app, store, observed.metrics, remarks)
   refuseOtherMethods(app, routes)
+  readBodies(app, config.maxBody)
   return app
 }
 

@@ -57,15 +57,9 @@ export function invalid(problem: Problem): DirectoryError {
 
 export function toDirectoryError(error: unknown): DirectoryError {
   if (error instanceof DirectoryError) return error
+  // The framework's own, of a request that it could not take.
   const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500
-  // The framework's own: a body that is too large, or shorter or longer than it said; a type that is none.
-  if (status === 413) {
-    const problem = { property: 'body', message: 'is too large' }
-    return new DirectoryError(refusal('too_large', 'The request is too large', [problem]))
-  }
-  if (status === 415)
-    return invalid({ property: 'Content-Type', location: 'header', message: 'must be a media type' })
-  if (status >= 400 && status < 500) return invalid({ property: 'body', message: 'could not be read' })
+  if (status >= 400 && status < 500) return invalid({ property: 'request', message: 'could not be read' })
   return new DirectoryError(refusal('internal', 'Something went wrong here'), { cause: error })
 }
 

@@ -11,20 +11,12 @@ export interface ServerOptions {
   readonly contracts: readonly Contract[]
   readonly log: Logger
   readonly observed: Observed
-  /** Bytes. */
-  readonly maxBody: number
   /** Addresses and networks of proxies whose X-Forwarded-For is believed. */
   readonly trustProxy: readonly string[]
 }
 
 /** The HTTP server that all contracts stand on, without a route yet. */
-export function createServer({
-  contracts,
-  log,
-  observed,
-  maxBody,
-  trustProxy,
-}: ServerOptions): FastifyInstance {
+export function createServer({ contracts, log, observed, trustProxy }: ServerOptions): FastifyInstance {
   const refuse = createRefusals(contracts, log)
   const refuseUnrouted: Refuse = (error, request, reply) => {
     refuse(error, request, reply.header('x-request-id', request.id))
@@ -32,7 +24,6 @@ export function createServer({
     return reply
   }
   const app = Fastify({
-    bodyLimit: maxBody,
     trustProxy: trustProxy.length > 0 && [...trustProxy],
     requestTimeout: 60_000,
     // Node.js would answer without a body; the hook below tells what is missing.
@@ -52,9 +43,7 @@ export function createServer({
       refuseUnrouted(invalid({ property: 'path', location: 'path', message }), request, reply as FastifyReply)
     },
   })
-  // Bodies stay bytes until a contract decodes them; schemas describe and do not judge (contracts/schema.ts).
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  // Schemas describe and do not judge (contracts/schema.ts).
   app.setValidatorCompiler(() => () => true)
   app.setErrorHandler((error, request, reply) => refuse(toDirectoryError(error), request, reply))
   app.setNotFoundHandler((request, reply) => {

@@ -1,0 +1,70 @@
+import type { IncomingMessage } from 'node:http'
+import type { FastifyInstance } from 'fastify'
+import { DirectoryError, type Refusal, refusal } from '../directory/errors.ts'
+import { invalid } from './refusals.ts'
+
+/**
+ * Bodies stay bytes until a contract decodes them: whatever their type says, `request.body` is a
+ * Buffer, or undefined where none came.
+ *
+ * The framework's own parser is passed over. It parses the media type, opens an asynchronous scope
+ * and copies the bytes for every request, a quarter of what a whole update costs the main thread.
+ * To be called when all routes are there: until then their schemas may describe bodies.
+ *
+ * @param limit of a body, in bytes; a larger one is refused as `too_large`
+ */
+export function readBodies(app: FastifyInstance, limit: number): void {
+  app.addHook('preHandler', (request, reply, done) => {
+    const { raw } = request
+    if (!hasBody(raw)) return done()
+    readBody(raw, limit, (error, body) => {
+      // What is left of the body would be taken for the next request.
+      if (error !== undefined) reply.header('connection', 'close')
+      request.body = body
+      done(error)
+    })
+  })
+  for (const method of app.supportedMethods) {
+    app.addHttpMethod(method, { hasBody: false, overrideExisting: true })
+  }
+}
+
+/** RFC 9112, section 6: a request has a body when it says how long it is, or that it comes in chunks. */
+function hasBody({ method, headers }: IncomingMessage): boolean {
+  if (method === 'GET' || method === 'HEAD') return false
+  return (
+    headers['transfer-encoding'] !== undefined ||
+    (headers['content-length'] !== undefined && headers['content-length'] !== '0')
+  )
+}
+
+type Read = (error: Error | undefined, body?: Buffer) => void
+
+function readBody(source: IncomingMessage, limit: number, done: Read): void {
+  const length = Number(source.headers['content-length'])
+  if (length > limit) return done(new DirectoryError(tooLarge))
+  let first: Buffer | undefined
+  let more: Buffer[] | undefined
+  let size = 0
+  let over = false
+  const end = (error: Error | undefined, body?: Buffer) => {
+    if (over) return
+    over = true
+    done(error, body)
+  }
+  source.on('data', (chunk: Buffer) => {
+    size += chunk.length
+    if (size > limit) return end(new DirectoryError(tooLarge))
+    if (first === undefined) first = chunk
+    else {
+      more ??= [first]
+      more.push(chunk)
+    }
+  })
+  source.on('end', () => end(undefined, more === undefined ? first : Buffer.concat(more)))
+  source.on('error', () => end(invalid({ property: 'body', message: 'could not be read' })))
+}
+
+const tooLarge: Refusal = refusal('too_large', 'The request is too large', [
+  { property: 'body', message: 'is too large' },
+])
