@@ -73,7 +73,7 @@ const people: readonly { readonly uid: string; readonly created: string; readonl
 export async function addDemoPeople(store: Store, rules: Rules): Promise<number> {
   const first = await Promise.all(people.map((_, index) => store.get(index + 1)))
   const { users } = await store.page({ after: 0, filters: [] })
-  const missing = first.findIndex((user) => user === undefined)
+  const missing = first.indexOf(undefined)
   const isOther = ({ id, uid }: User) => people[id - 1]?.uid !== uid
   if (missing === -1 || [...first.slice(0, missing), ...users].some((user) => user && isOther(user))) return 0
   const actor: Actor = {

@@ -41,8 +41,10 @@ function hasBody({ method, headers }: IncomingMessage): boolean {
 type Read = (error: Error | undefined, body?: Buffer) => void
 
 function readBody(source: IncomingMessage, limit: number, done: Read): void {
-  const length = Number(source.headers['content-length'])
-  if (length > limit) return done(new DirectoryError(tooLarge))
+  if (Number(source.headers['content-length']) > limit) {
+    done(new DirectoryError(tooLarge))
+    return
+  }
   let first: Buffer | undefined
   let more: Buffer[] | undefined
   let size = 0
