@@ -5,6 +5,7 @@ import { readConfig } from '../src/config.ts'
 import { encodeUser, properties } from '../src/contracts/adoption/wire.ts'
 import { entityTag } from '../src/contracts/request.ts'
 import { answer, bodySchema, idSchema, userSchema } from '../src/contracts/schema.ts'
+import { noCounters } from '../src/directory/counters.ts'
 import { decide } from '../src/directory/decide.ts'
 import type { Store } from '../src/directory/store.ts'
 import { noFields, type User } from '../src/directory/user.ts'
@@ -39,6 +40,12 @@ const store: Store = {
   get: async (id) => users.get(id),
   find: async () => undefined,
   page: async () => ({ users: [], next: undefined }),
+  changeAll: (commands) => Promise.all(commands.map(store.change)),
+  receipt: async () => undefined,
+  counters: {
+    get: async () => new Map(),
+    change: async () => ({ outcome: 'counted', counters: noCounters }),
+  },
   keys: {
     add: async () => {},
     list: async () => [],

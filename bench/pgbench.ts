@@ -27,7 +27,7 @@ async function statements(): Promise<{
     sent.push(statement)
     return []
   }
-  const units = createUnits({ query, close: async () => {} })
+  const units = createUnits({ query })
   const fields = { ...noFields, ...person(1) } as typeof noFields
   const user: User = {
     ...fields,

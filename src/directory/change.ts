@@ -27,8 +27,8 @@ export interface Change {
 
 /**
  * What a store writes for one command, whole or not at all: the user row, the claims taken and
- * given up, and the row of the change log. After an erasure the values in the user's older rows
- * of the log are blanked too.
+ * given up, and the row of the change log. An erasure also blanks the values in the user's older rows
+ * of the log, and removes the password, the counters and the receipts that are about the user.
  */
 export interface Unit {
   readonly user: User
@@ -37,4 +37,6 @@ export interface Unit {
   readonly take: readonly Claim[]
   readonly release: readonly Claim[]
   readonly change: Change
+  /** The hash of the password that the user starts with. */
+  readonly password?: string
 }

@@ -26,10 +26,29 @@ export interface Circumstances {
 /** Values of a record that a patch was worked out from. */
 export type Basis = { readonly [N in FieldName | 'version']?: User[N] }
 
+/**
+ * A request that its sender may repeat without its being carried out twice
+ * (draft-ietf-httpapi-idempotency-key-header-07): his key for it, and what the key stands for.
+ */
+export interface Once {
+  /** Whose key it is: others may have the same. */
+  readonly actor: string
+  readonly key: string
+  /**
+   * Tells the request from any other. It is kept for a day, so no secret may be guessed from it:
+   * of a request that has one, what was hashed must not be the secret and little else.
+   */
+  readonly hash: string
+}
+
 /** What every command may ask besides the change itself. */
 export interface Request extends Preconditions {
   /** What the contract found wrong before the record was known; reported with everything else. */
   readonly problems?: readonly Problem[]
+  /** Only tells what would come of it; nothing is kept, no receipt either. */
+  readonly dryRun?: boolean | undefined
+  /** Carries it out once, however often it is asked for; a repetition is told what came of it then. */
+  readonly once?: Once | undefined
 }
 
 interface Writing extends Circumstances, Request {
@@ -50,6 +69,8 @@ export interface Create extends Writing {
   /** Left out, the store's allocator chooses. */
   readonly id?: number
   readonly uid: string
+  /** Its hash, to be kept apart from the record and never shown, logged or previewed. */
+  readonly password?: string | undefined
 }
 
 /** Changes what the patch names, and nothing else. */

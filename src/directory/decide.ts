@@ -14,6 +14,11 @@ export type Decision =
   | { readonly outcome: 'unchanged'; readonly user: User }
   | { readonly outcome: 'refused'; readonly refusal: Refusal }
 
+/** A command under the id that an allocator chose for it, where it was left to choose. */
+export function named(command: Command, id: number): Command {
+  return command.kind === 'create' || command.kind === 'import' ? { ...command, id } : command
+}
+
 /**
  * Decides one command against the current record: pure and synchronous, so a store may call it
  * inside its transaction, in any thread, and again when the record has moved.
@@ -62,7 +67,9 @@ function decideCreate(current: User | undefined, command: Create | Replace, rule
     created_at: command.at,
     updated_at: command.at,
   }
-  return commit(undefined, user, 'created', command, fieldNames)
+  const made = commit(undefined, user, 'created', command, fieldNames)
+  const password = command.kind === 'create' ? command.password : undefined
+  return password === undefined ? made : { ...made, unit: { ...made.unit, password } }
 }
 
 /** In a new user null is as good as nothing, where a value is required. */

@@ -1,12 +1,18 @@
 import type { Actor } from './actor.ts'
+import { aborted } from './batch.ts'
+import type { Change } from './change.ts'
 import { type ClaimKind, claim } from './claims.ts'
-import type { Command, Create, Import, Lifecycle, Replace, Update } from './command.ts'
-import { decide, userNotFound } from './decide.ts'
-import { DirectoryError } from './errors.ts'
+import type { Command, Create, Import, Lifecycle, Once, Replace, Update } from './command.ts'
+import { type Count, type Counted, type Counters, isWrongCount, noCounters } from './counters.ts'
+import { type Decision, decide, named, userNotFound } from './decide.ts'
+import { decideCount } from './decide-count.ts'
+import { DirectoryError, type Refusal, refusal } from './errors.ts'
 import type { Rules } from './field-types.ts'
 import { type Action, permit } from './policy.ts'
 import { type Conditions, type Listing, type ListQuery, positionOf } from './query.ts'
-import type { Outcome, Store } from './store.ts'
+import { comesFirst, recall, replay } from './receipt.ts'
+import { createRunning } from './running.ts'
+import { maxBatch, type Outcome, type Store } from './store.ts'
 import { isVisible, type User } from './user.ts'
 
 /** What a use case needs to know of the request: who asks, and the id under which it is logged. */
@@ -27,11 +33,26 @@ export interface Dependencies {
 type Own = 'kind' | 'actor' | 'requestId' | 'changeId' | 'at' | 'uid'
 type Asked<C extends Command> = Omit<C, Own>
 
-/** A user as it stands after the command, and what it took to get there. */
+/** A user as it stands after the command, and what it took to get there; for a preview, as it would stand. */
 export interface Result {
   readonly user: User
   readonly outcome: 'created' | 'changed' | 'unchanged'
+  /** The request came before, with the same idempotency key: this is what came of it then. */
+  readonly replayed?: true
+  /** Of a preview: old and new value of each field that would change. */
+  readonly fields?: Change['fields']
 }
+
+/** The counters as they are after the change; for a preview, as they would be. */
+export type CountResult = Exclude<Counted, { outcome: 'refused' }>
+
+/** One operation of a batch. */
+export type Operation =
+  | ({ readonly kind: 'create' } & Omit<Asked<Create>, 'id'>)
+  | ({ readonly kind: 'update' } & Asked<Update>)
+
+/** What became of one operation of a batch; where one was refused, nothing was kept of any. */
+export type BatchResult = Result | { readonly outcome: 'refused'; readonly refusal: Refusal }
 
 /**
  * The use cases. Every method rejects with a DirectoryError: `unauthenticated` or `forbidden` where
@@ -48,21 +69,58 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
     at: now(),
   })
 
+  const running = createRunning()
+
   async function change(command: Command): Promise<Result> {
-    // What is wrong already changes nothing, so it need not wait its turn among the writes.
-    const outcome = isWrong(command) ? await judgeOnly(command) : await store.change(command)
-    return result(command, outcome)
+    const work = () =>
+      // What is wrong already changes nothing, so it need not wait its turn among the writes.
+      isWrong(command) ? judgeOnly(command) : store.change(command)
+    return result(command, await (isOnce(command) ? alone([command], work) : work()))
+  }
+
+  /** Nothing else that has the same idempotency key runs in this node at the same time. */
+  async function alone<T>(commands: readonly Command[], work: () => Promise<T>): Promise<T> {
+    for (const command of commands) {
+      const clash = isOnce(command) && running.clash(command.once)
+      if (!clash) continue
+      const decision = await judge(command)
+      throw new DirectoryError(comesFirst(decision) ? decision.refusal : clash)
+    }
+    return running.during(
+      commands.filter(isOnce).map(({ once }) => once),
+      work,
+    )
+  }
+
+  async function judge(command: Command): Promise<Decision> {
+    const current = command.id === undefined ? undefined : await store.get(command.id)
+    return decide(current, named(command, command.id ?? 1), rules)
   }
 
   async function judgeOnly(command: Command): Promise<Outcome> {
-    const current = command.id === undefined ? undefined : await store.get(command.id)
-    const decision = decide(
-      current,
-      command.kind === 'create' || command.kind === 'import' ? { id: 1, ...command } : command,
-      rules,
-    )
+    const decision = await judge(command)
     if (decision.outcome === 'commit') throw new Error('a command with problems was accepted')
-    return decision
+    if (!isOnce(command) || comesFirst(decision)) return decision
+    const known = recall(await store.receipt(command.once), command.once, command.at)
+    return known === undefined ? decision : replay(known)
+  }
+
+  async function changeAll(commands: readonly Command[]): Promise<readonly Outcome[]> {
+    const wrong = new Map<Command, Outcome>()
+    for (const command of commands) if (isWrong(command)) wrong.set(command, await judgeOnly(command))
+    const refused = [...wrong.values()].some(({ outcome }) => outcome === 'refused')
+    return refused ? commands.map((command) => wrong.get(command) ?? aborted) : store.changeAll(commands)
+  }
+
+  async function changeCounters(count: Count): Promise<Counted> {
+    if (!isWrongCount(count)) return store.counters.change(count)
+    const { id, once } = count
+    const [user, counters, receipt] = await Promise.all([
+      store.get(id),
+      store.counters.get([id]),
+      once && store.receipt(once),
+    ])
+    return decideCount(count, { user, counters: counters.get(id) ?? noCounters, receipt }).outcome
   }
 
   return {
@@ -96,6 +154,41 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
      */
     import: (context: Context, asked: Asked<Import> & { readonly uid?: string }): Promise<Result> =>
       change({ ...asked, ...circumstances(context), kind: 'import', uid: asked.uid ?? newUid() }),
+
+    /**
+     * Carries out all operations or none, each on what the ones before it leave.
+     * @returns what became of each, in their order
+     */
+    async batch(context: Context, operations: readonly Operation[]): Promise<readonly BatchResult[]> {
+      if (operations.length > maxBatch) throw new DirectoryError(batchTooLong)
+      const commands = operations.map((operation): Command => {
+        const asked = { ...operation, ...circumstances(context) }
+        return asked.kind === 'create' ? { ...asked, uid: newUid() } : asked
+      })
+      const outcomes = await alone(commands, () => changeAll(commands))
+      return commands.map((command, n) => {
+        const outcome = outcomes[n] as Outcome
+        return outcome.outcome === 'refused' ? outcome : result(command, outcome)
+      })
+    },
+
+    /** Sets and increments counters of a user, all that are named or none. */
+    async count({ actor }: Context, asked: Omit<Count, 'kind' | 'at'>): Promise<CountResult> {
+      allow(actor, 'count', asked.id)
+      const count: Count = { ...asked, kind: 'count', at: now() }
+      const clash = isOnce(count) && running.clash(count.once)
+      if (clash) throw new DirectoryError(clash)
+      const work = () => changeCounters(count)
+      const counted = await (isOnce(count) ? running.during([count.once], work) : work())
+      if (counted.outcome === 'refused') throw new DirectoryError(counted.refusal)
+      return counted
+    },
+
+    /** The counters of users, zeros for whom nothing was ever counted. Whether they are to be seen is not asked. */
+    async counters({ actor }: Context, ids: readonly number[]): Promise<ReadonlyMap<number, Counters>> {
+      for (const id of ids) allow(actor, 'read', id)
+      return store.counters.get(ids)
+    },
 
     async get({ actor }: Context, id: number): Promise<User> {
       allow(actor, 'read', id)
@@ -191,23 +284,37 @@ function result(command: Command, outcome: Outcome): Result {
   switch (outcome.outcome) {
     case 'refused':
       throw new DirectoryError(outcome.refusal)
+    case 'previewed': {
+      const { user, change } = outcome
+      const what = change === null ? 'unchanged' : change.kind === 'created' ? 'created' : 'changed'
+      return { user, outcome: what, fields: change?.fields ?? {} }
+    }
     case 'unchanged':
-      return { user: outcome.user, outcome: 'unchanged' }
     case 'committed': {
-      const { kind } = command
-      const { version } = outcome.user
-      const created =
-        kind === 'create' ||
-        (kind === 'replace' && version === 1) ||
-        (kind === 'import' && (version === 1 || (version === 3 && command.vacated !== undefined)))
-      return { user: outcome.user, outcome: created ? 'created' : 'changed' }
+      const { user, replayed } = outcome
+      const what =
+        outcome.outcome === 'unchanged' ? 'unchanged' : isNew(command, user) ? 'created' : 'changed'
+      return { user, outcome: what, ...(replayed && { replayed }) }
     }
   }
+}
+
+function isNew(command: Command, { version }: User): boolean {
+  const { kind } = command
+  if (kind === 'import') return version === 1 || (version === 3 && command.vacated !== undefined)
+  return kind === 'create' || (kind === 'replace' && version === 1)
 }
 
 function allow(actor: Actor, action: Action, userId: number | undefined): void {
   const permission = permit(actor, action, userId)
   if ('refusal' in permission) throw new DirectoryError(permission.refusal)
+}
+
+const batchTooLong = refusal('invalid', `A batch may have at most ${maxBatch} operations`)
+
+/** A preview is not carried out, so there is nothing to do only once. */
+function isOnce<C extends Pick<Command, 'once' | 'dryRun'>>(command: C): command is C & { once: Once } {
+  return command.once !== undefined && !command.dryRun
 }
 
 function isWrong(command: Command): boolean {

@@ -4,7 +4,7 @@ import { catalogue, type FieldName, fieldNames } from './fields.ts'
 
 /** What an actor is to a user. */
 export type Relation = 'self' | 'peer' | 'service' | 'admin'
-export type Action = 'read' | 'create' | 'update' | 'remove' | 'restore' | 'erase' | 'import'
+export type Action = 'read' | 'create' | 'update' | 'count' | 'remove' | 'restore' | 'erase' | 'import'
 
 const masks = {
   none: new Set<FieldName>(),
@@ -21,6 +21,7 @@ export const policy = {
   read: { scope: 'read', self: 'every', peer: 'none', service: 'every', admin: 'every' },
   create: { scope: 'write', self: 'none', peer: 'none', service: 'service', admin: 'admin' },
   update: { scope: 'write', self: 'own', peer: 'none', service: 'service', admin: 'admin' },
+  count: { scope: 'write', self: 'none', peer: 'none', service: 'every', admin: 'every' },
   remove: { scope: 'write', self: 'every', peer: 'none', service: 'every', admin: 'every' },
   restore: { scope: 'write', self: 'none', peer: 'none', service: 'none', admin: 'every' },
   erase: { scope: 'write', self: 'every', peer: 'none', service: 'every', admin: 'every' },

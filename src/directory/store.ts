@@ -1,14 +1,26 @@
+import type { Change } from './change.ts'
 import type { Claim } from './claims.ts'
-import type { Command } from './command.ts'
+import type { Command, Once } from './command.ts'
+import type { CounterStore } from './counters.ts'
 import type { Problem, Refusal } from './errors.ts'
 import { refusal } from './errors.ts'
 import type { KeyStore } from './key.ts'
 import type { Conditions, Listing, ListQuery } from './query.ts'
+import type { Receipt } from './receipt.ts'
 import type { User } from './user.ts'
 
+/** Commands that a batch may have. */
+export const maxBatch = 1_000
+
 export type Outcome =
-  | { readonly outcome: 'committed'; readonly user: User }
-  | { readonly outcome: 'unchanged'; readonly user: User }
+  /** Where it is replayed, the user is as it stood when the request came for the first time. */
+  | { readonly outcome: 'committed' | 'unchanged'; readonly user: User; readonly replayed?: true }
+  /** The user as it would be, under the id that a new one would get now, and what the log would say: null for nothing. */
+  | {
+      readonly outcome: 'previewed'
+      readonly user: User
+      readonly change: Pick<Change, 'kind' | 'fields'> | null
+    }
   | { readonly outcome: 'refused'; readonly refusal: Refusal }
 
 export interface PageQuery extends Conditions {
@@ -38,12 +50,20 @@ export interface Store {
    * A claim that someone else holds is refused with `conflict`, naming every such field.
    */
   readonly change: (command: Command) => Promise<Outcome>
+  /**
+   * Carries out up to `maxBatch` commands together or not at all, each decided on what the ones before
+   * it leave. Where some are refused nothing is written; the others are then `batch_aborted`.
+   */
+  readonly changeAll: (commands: readonly Command[]) => Promise<readonly Outcome[]>
+  /** What is kept of a request with a key, expired or not. */
+  readonly receipt: (once: Once) => Promise<Receipt | undefined>
   /** The record whatever its status, undefined where the id never named anybody. */
   readonly get: (id: number) => Promise<User | undefined>
   /** The user who holds the claim. */
   readonly find: (claim: Claim) => Promise<User | undefined>
   /** A page of bounded cost; paging by `next` neither repeats nor loses anybody while others are added. */
   readonly page: (query: PageQuery) => Promise<Page>
+  readonly counters: CounterStore
   /** API keys. */
   readonly keys: KeyStore
   /** The users that a query asks for, and how many there are; what was acknowledged before is in it. */

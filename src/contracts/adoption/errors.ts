@@ -13,6 +13,9 @@ const statuses = {
   precondition_failed: 412,
   // An address that somebody else has: the page knows no 409, and one directory knows no twins.
   conflict: 400,
+  idempotency_mismatch: 422,
+  in_progress: 409,
+  batch_aborted: 424,
   misdirected: 421,
   rate_limited: 429,
   unavailable: 503,

@@ -89,7 +89,12 @@ function connect(url: string, socket: () => Socket, onclose: () => void): Sql {
     onnotice: () => {},
     onclose,
     // Whoever locks a row for long must not use up all connections.
-    connection: { application_name: 'roster', lock_timeout: 1_500 },
+    // Nor must a transaction whose node is gone without a word keep what it has locked.
+    connection: {
+      application_name: 'roster',
+      lock_timeout: 1_500,
+      idle_in_transaction_session_timeout: 500,
+    },
     // Whole numbers of the schema stay below 2^53.
     types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
   })
@@ -129,7 +134,8 @@ export type Failure = 'again' | 'lost' | 'unanswered' | 'away' | 'taken' | 'othe
 const again = new Set(['40001', '40P01'])
 
 /** The connection broke while the statement was under way: it may have been committed. */
-const lost = /^(CONNECTION_CLOSED|CONNECTION_DESTROYED|ECONNRESET|EPIPE|ETIMEDOUT|57P01|57P02|57P05|08.{3})$/
+const lost =
+  /^(CONNECTION_CLOSED|CONNECTION_DESTROYED|ECONNRESET|EPIPE|ETIMEDOUT|25P03|57P01|57P02|57P05|08.{3})$/
 
 /**
  * The database can not do it now, and has not: not there, starting or stopping, read-only, out of

@@ -1,5 +1,14 @@
 import { unavailable } from '../../directory/errors.ts'
-import { type Connection, codeOf, Failed, failureOf, hostsOf, inWords, openConnection } from './connection.ts'
+import {
+  type Connection,
+  codeOf,
+  Failed,
+  failureOf,
+  hostsOf,
+  inWords,
+  openConnection,
+  type Sql,
+} from './connection.ts'
 
 export type Parameter = string | number | boolean | null
 export type Row = Readonly<Record<string, unknown>>
@@ -19,8 +28,16 @@ export interface Pool {
    * @param ms how long that time is
    */
   readonly query: (statement: Statement, ms?: number) => Promise<readonly Row[]>
+  /**
+   * Runs statements one after the other on one connection, in the same turn and time as one statement;
+   * the work begins and commits by itself, and what it leaves open when it throws is rolled back.
+   */
+  readonly session: <T>(work: (run: Run) => Promise<T>, ms?: number) => Promise<T>
   readonly close: () => Promise<void>
 }
+
+/** Runs one statement. */
+export type Run = (statement: Statement) => Promise<readonly Row[]>
 
 /** Milliseconds after which a caller hears that the database is away: with all the rest, less than two seconds. */
 export const patience = 1_800
@@ -34,8 +51,9 @@ const betweenAttempts = 100
 /** Milliseconds without an answer after which a connection is taken for broken: its host may be gone without a word. */
 const givenUp = 10_000
 
-interface Job extends Statement {
-  readonly resolve: (rows: readonly Row[]) => void
+interface Job {
+  readonly work: (sql: Sql) => Promise<unknown>
+  readonly resolve: (result: never) => void
   readonly reject: (error: unknown) => void
   readonly ms: number
   timer?: NodeJS.Timeout
@@ -65,11 +83,11 @@ export function createPool(url: string, size: number): Pool {
   const idle: Worker[] = []
   const waiting = new Set<Job>()
 
-  function query(statement: Statement, ms = patience): Promise<readonly Row[]> {
+  function submit<T>(work: (sql: Sql) => Promise<T>, ms: number): Promise<T> {
     return new Promise((resolve, reject) => {
       if (closing) return reject(unavailable('The store has been closed'))
       if (waiting.size >= maxWaiting) return reject(unavailable('Too much is waiting for the database'))
-      const job: Job = { ...statement, resolve, reject, ms }
+      const job: Job = { work, resolve, reject, ms }
       const connection = idle.pop()
       if (connection !== undefined) return send(connection, job)
       waiting.add(job)
@@ -100,12 +118,11 @@ export function createPool(url: string, size: number): Pool {
     connection.job = job
     clearTimeout(job.timer)
     const timer = setTimeout(giveUp, job.ms, connection, job)
-    const { text, parameters = [], prepare = false } = job
-    connection.sql.unsafe(text, [...parameters], { prepare }).then(
-      (rows) => {
+    job.work(connection.sql).then(
+      (result) => {
         clearTimeout(timer)
         answered = Date.now()
-        job.resolve(dense(rows))
+        job.resolve(result as never)
         free(connection)
       },
       (error: unknown) => {
@@ -164,7 +181,16 @@ export function createPool(url: string, size: number): Pool {
   }
 
   return {
-    query,
+    query: (statement, ms = patience) => submit((sql) => run(sql, statement), ms),
+    session: (work, ms = patience) =>
+      submit(async (sql) => {
+        try {
+          return await work((statement) => run(sql, statement))
+        } catch (error) {
+          if (failureOf(error) !== 'lost') await sql.unsafe('ROLLBACK')
+          throw error
+        }
+      }, ms),
     close: async () => {
       closing = true
       for (const job of waiting) {
@@ -186,6 +212,10 @@ export function createPool(url: string, size: number): Pool {
  */
 function dense(rows: readonly Row[]): readonly Row[] {
   return rows.length === 0 || 0 in rows ? rows : Object.values(rows)
+}
+
+async function run(sql: Sql, { text, parameters = [], prepare = false }: Statement): Promise<readonly Row[]> {
+  return dense(await sql.unsafe(text, [...parameters], { prepare }))
 }
 
 /** Milliseconds that a database which is starting too is waited for. */

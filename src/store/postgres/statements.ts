@@ -23,6 +23,8 @@ interface Part {
   readonly rows?: (units: readonly Unit[]) => readonly object[]
   /** @param given the rows, as a parameter of type jsonb */
   readonly sql: (given: string) => string
+  /** Done once the user's row is locked, so that it finds what others have written until then. */
+  readonly returning?: string
 }
 
 /** To give units something more to write, add it here; it is written whole with the rest, or not at all. */
@@ -55,6 +57,17 @@ const parts: readonly Part[] = [
     sql: () => `UPDATE changes SET fields = coalesce(
         (SELECT jsonb_object_agg(entry.key, '[null, null]'::jsonb) FROM jsonb_each(changes.fields) AS entry), '{}')
       FROM written WHERE changes.user_id = written.id`,
+    returning: 'forget(id)',
+  },
+  {
+    name: 'password',
+    isIn: ({ password }) => password !== undefined,
+    alone: true,
+    rows: (units) => units.map(({ user, password }) => ({ user_id: user.id, hash: password })),
+    sql: (given) => `INSERT INTO passwords (user_id, hash)
+      SELECT written.id, given.hash
+      FROM written JOIN jsonb_to_recordset(${given}) AS given (user_id bigint, hash text)
+        ON given.user_id = written.id`,
   },
 ]
 
@@ -92,7 +105,7 @@ export function createStatements() {
       const present = parts.filter((part) => units.some(part.isIn))
       const shape = `${isNew ? 'new' : changed.join()} ${present.map(({ name }) => name).join()}`
       const text = () =>
-        `WITH written AS (${isNew ? insert : updateOne(changedIn(units))})${tail(head.length, present)}`
+        `WITH written AS (${isNew ? insert : updateOne(changedIn(units))}${returning(present)})${tail(head.length, present)}`
       return statement(shape, text, [...head, ...tailParameters(units, present)])
     },
 
@@ -167,6 +180,10 @@ function updateSeveral(changed: Unit['changed']): string {
     FROM free JOIN wanted USING (id) WHERE users.id = free.id AND users.version = wanted.seen
     RETURNING users.id
   )`
+}
+
+function returning(present: readonly Part[]): string {
+  return present.flatMap((part) => (part.returning === undefined ? [] : `, ${part.returning}`)).join('')
 }
 
 /** What follows `written`: the log, and the parts that are in it. */

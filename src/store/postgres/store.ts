@@ -5,11 +5,16 @@ import { decide } from '../../directory/decide.ts'
 import { DirectoryError, unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
 import type { Outcome, Store } from '../../directory/store.ts'
+import { createBatches } from './batch.ts'
 import { type Connection, hostsOf, inWords, pause, type Sql } from './connection.ts'
+import { createCounterStore } from './counters.ts'
 import { createKeyStore } from './keys.ts'
+import { createLanes } from './lanes.ts'
 import { migrate } from './migrate.ts'
 import { createPool, firstConnection, patience } from './pool.ts'
 import { createQueues, plan, type Waiting } from './queue.ts'
+import { createExpiry, createReceiptReader, nameOf } from './receipts.ts'
+import { createTransactions } from './transaction.ts'
 import { createUnits } from './units.ts'
 import { createWriting, type Written } from './writing.ts'
 
@@ -43,6 +48,12 @@ export async function openPostgres({
   const writing = createWriting(units)
   const queues = createQueues(settle)
   const keys = createKeyStore((...asked) => track(() => units.read(...asked)))
+  const inTurn = createLanes()
+  const transact = createTransactions(pool, units.committedOf)
+  const expire = createExpiry((statement) => track(() => units.read(statement)))
+  const changeAll = createBatches(units, transact, expire, rules)
+  const counters = createCounterStore(units.read, transact, expire)
+  const readReceipts = createReceiptReader(units.read)
   const underWay = new Set<Promise<unknown>>()
   let closed: Promise<void> | undefined
 
@@ -96,6 +107,10 @@ export async function openPostgres({
   }
 
   async function change(command: Command): Promise<Outcome> {
+    if (command.once !== undefined || command.dryRun) {
+      const alone = async () => (await changeAll([command]))[0] as Outcome
+      return command.id === undefined || command.dryRun ? alone() : inTurn(command.id, alone)
+    }
     if (command.kind === 'create') return create(command)
     if (command.kind !== 'import') return queues.add(command.id, command)
     if (command.id === undefined) return create(command)
@@ -142,6 +157,12 @@ export async function openPostgres({
 
   return {
     change: (command: Command) => track(() => change(command)),
+    changeAll: (commands) => track(() => inTurn('batch', () => changeAll(commands))),
+    receipt: (once) => track(async () => (await readReceipts([once])).get(nameOf(once))),
+    counters: {
+      get: (ids) => track(() => counters.get(ids)),
+      change: (count) => track(() => inTurn(count.id, () => counters.change(count))),
+    },
     get: (id) => track(() => units.get(id)),
     find: (claim) => track(() => units.find(claim)),
     page: (query) => track(() => units.page(query)),

@@ -13,7 +13,7 @@ import { createStatements, type Writing } from './statements.ts'
 export type Units = ReturnType<typeof createUnits>
 
 /** Runs the statements: those that read, with all else that is tried again by itself, and those that write. */
-export function createUnits({ query }: Pool) {
+export function createUnits({ query }: Pick<Pool, 'query'>) {
   const statements = createStatements()
   const gather = createGathering({ send: readUsers, most: mostTogether })
 

@@ -1,6 +1,7 @@
 import type { SQLOutputValue } from 'node:sqlite'
 import type { Value } from '../../directory/field-types.ts'
 import { catalogue, type FieldName, fieldNames } from '../../directory/fields.ts'
+import type { Outcome } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
 
 /** The columns of `users`, in the order in which they are read: the names are the directory's own. */
@@ -49,3 +50,15 @@ export function unpack(packed: Packed): User {
 }
 
 const emptyUser = Object.fromEntries(columns.map((name) => [name, null])) as unknown as User
+
+/** An outcome with its user packed. */
+export type PackedOutcome = Exclude<Outcome, { user: User }> | Repacked<Extract<Outcome, { user: User }>>
+type Repacked<O> = O extends { user: User } ? Omit<O, 'user'> & { readonly user: Packed } : never
+
+export function packOutcome(outcome: Outcome): PackedOutcome {
+  return 'user' in outcome ? { ...outcome, user: pack(outcome.user) } : outcome
+}
+
+export function unpackOutcome(outcome: PackedOutcome): Outcome {
+  return 'user' in outcome ? { ...outcome, user: unpack(outcome.user) } : outcome
+}

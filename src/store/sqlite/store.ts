@@ -2,21 +2,22 @@ import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { Worker } from 'node:worker_threads'
-import type { Command } from '../../directory/command.ts'
-import { outcomeUnknown, unavailable } from '../../directory/errors.ts'
+import type { Command, Once } from '../../directory/command.ts'
+import { unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
 import type { ListQuery } from '../../directory/query.ts'
 import type { Outcome, Page, PageQuery, Store } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
 import { cachedUsers, createUserCache, type UserCache } from './cache.ts'
 import { connect, listen, type Send } from './control.ts'
-import type { Done, Reply, Task } from './group.ts'
-import { createKeyStore, type KeyDone, type KeyTask } from './keys.ts'
+import { createCounterStore } from './counters.ts'
+import type { Done, Task } from './group.ts'
+import { createKeyStore } from './keys.ts'
 import { list, lists } from './list.ts'
 import { own } from './owner.ts'
-import { columns, toSql, toUser, unpack } from './rows.ts'
-import type { FromWriter, ToWriter, WriterOptions } from './writer.ts'
+import { createReceiptReader } from './receipts.ts'
+import { columns, toSql, toUser } from './rows.ts'
+import { startWriter } from './thread.ts'
 
 export interface SqliteOptions {
   readonly folder: string
@@ -26,15 +27,6 @@ export interface SqliteOptions {
   readonly onWarning?: (warning: string, error: Error) => void
   readonly maxPages?: number
 }
-
-/** Commands that may wait for the writer; the next one is turned away. */
-const maxWaiting = 20_000
-
-/**
- * Commands that go over as one message, at most: enough to spread its cost, few enough that the
- * writer works on the first ones while the rest of a burst is still being read.
- */
-const batchSize = 8
 
 /** Rows that a page looks at, whether they match or not: what one turn of the event loop may cost. */
 const rowsPerPage = 1_000
@@ -73,9 +65,8 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
     }
     let closed: Promise<void> | undefined
     return {
-      ...writes(send),
       ...reader.reads,
-      keys: createKeyStore(reader.db, keyWork(send)),
+      ...writes(send, reader.db),
       ready: async () => {
         if (!isAlive()) throw unavailable('The store has stopped')
         reader.probe()
@@ -102,9 +93,8 @@ export async function joinSqlite(options: SqliteOptions): Promise<Store> {
   const { send, close } = connection
   const reader = openReader(databaseIn(options.folder), noCache)
   return {
-    ...writes(send),
     ...reader.reads,
-    keys: createKeyStore(reader.db, keyWork(send)),
+    ...writes(send, reader.db),
     ready: async () => {},
     close: async () => {
       close()
@@ -113,9 +103,20 @@ export async function joinSqlite(options: SqliteOptions): Promise<Store> {
   }
 }
 
-// Each kind of task has its own kind of reply.
-const writes = (send: Send) => ({ change: (command: Command) => send(command) as Promise<Outcome> })
-const keyWork = (send: Send) => (task: KeyTask) => send(task) as Promise<KeyDone>
+/** What goes through the writer, and what is read of it. */
+function writes(send: Send, db: DatabaseSync) {
+  // Each kind of task has its own kind of reply.
+  const findReceipt = createReceiptReader(db)
+  const run = <D extends Done>(task: Task) => send(task) as Promise<Done> as Promise<D>
+  return {
+    change: (command: Command) => send(command) as Promise<Outcome>,
+    changeAll: async (commands: readonly Command[]) =>
+      (await run<Extract<Done, { outcome: 'batch' }>>({ kind: 'batch', commands })).outcomes,
+    receipt: async (once: Once) => findReceipt(once),
+    counters: createCounterStore(db, (count) => run(count)),
+    keys: createKeyStore(db, (task) => run(task)),
+  }
+}
 
 /** Another process writes, so nothing that was read before is worth anything. */
 const noCache: UserCache = { get: () => undefined, put: () => {}, refresh: () => {} }
@@ -139,134 +140,6 @@ function requireVersion(): void {
   if (major * 1e6 + minor * 1e3 + patch < 3_051_003) {
     throw new Error(`This Node.js has SQLite ${version}; Roster needs 3.51.3 or newer`)
   }
-}
-
-interface Waiting {
-  readonly resolve: (done: Done) => void
-  readonly reject: (error: Error) => void
-}
-
-interface WriterThreadOptions extends SqliteOptions {
-  readonly path: string
-  readonly cache: UserCache
-}
-
-async function startWriter({ path, rules, onFatal, maxPages, cache }: WriterThreadOptions) {
-  const workerData: WriterOptions = { path, rules, ...(maxPages !== undefined && { maxPages }) }
-  const worker = new Worker(new URL('./writer.ts', import.meta.url), { workerData })
-  const started = Promise.withResolvers<void>()
-  const ended = Promise.withResolvers<void>()
-  /** Batches that the writer has, in the order in which it will answer. */
-  let sent: (readonly Waiting[])[] = []
-  /** As JSON text. */
-  let commands: string[] = []
-  let waiting: Waiting[] = []
-  let count = 0
-  let running = false
-  let closing = false
-  let dead: Error | undefined
-  let drained: (() => void) | undefined
-
-  function flush(): void {
-    if (waiting.length === 0) return
-    sent.push(waiting)
-    post({ batch: `[${commands.join()}]` })
-    commands = []
-    waiting = []
-  }
-
-  function post(message: ToWriter): void {
-    worker.postMessage(message)
-  }
-
-  function answer(replies: readonly Reply[]): void {
-    const batch = sent.shift() ?? []
-    count -= batch.length
-    for (let i = 0; i < batch.length; i++) {
-      const { resolve, reject } = batch[i] as Waiting
-      const reply = replies[i] as Reply
-      switch (reply.outcome) {
-        case 'committed':
-        case 'unchanged': {
-          const user = unpack(reply.user)
-          cache.put(user)
-          resolve({ outcome: reply.outcome, user })
-          break
-        }
-        case 'refused':
-        case 'key':
-          resolve(reply)
-          break
-        case 'unavailable':
-          reject(unavailable('The store can not write now', new Error(reply.reason)))
-          break
-        case 'failed':
-          reject(new Error(`A command failed: ${reply.reason}`))
-      }
-    }
-    if (count === 0) drained?.()
-  }
-
-  function die(error: Error): void {
-    if (dead !== undefined) return
-    dead = error
-    started.reject(error)
-    const [begun, unsent] = [sent.flat(), waiting]
-    sent = []
-    commands = []
-    waiting = []
-    count = 0
-    for (const { reject } of begun) reject(outcomeUnknown(error))
-    for (const { reject } of unsent) reject(unavailable('The store has stopped', error))
-    drained?.()
-    if (running) onFatal(error)
-  }
-
-  worker.on('message', (message: FromWriter) => {
-    if ('replies' in message) answer(JSON.parse(message.replies) as Reply[])
-    else if ('fatal' in message) die(new Error(message.fatal))
-    else started.resolve()
-  })
-  worker.on('error', (error: Error) => die(error))
-  worker.on('exit', () => {
-    ended.resolve()
-    die(new Error('The writer has ended'))
-  })
-  await started.promise
-  running = true
-
-  function send(task: Task): Promise<Done> {
-    return new Promise((resolve, reject) => {
-      if (dead !== undefined) return reject(unavailable('The store has stopped', dead))
-      if (closing) return reject(unavailable('The store has been closed'))
-      if (count >= maxWaiting) return reject(unavailable('Too many updates are waiting'))
-      const text = JSON.stringify(task)
-      if (waiting.length === 0) setImmediate(flush)
-      commands.push(text)
-      waiting.push({ resolve, reject })
-      count++
-      if (waiting.length >= batchSize) flush()
-    })
-  }
-
-  /** Takes no more commands, and resolves when none waits any more. */
-  function drain(): Promise<void> {
-    closing = true
-    return new Promise((resolve) => {
-      if (count === 0) resolve()
-      else drained = resolve
-    })
-  }
-
-  async function close(): Promise<void> {
-    if (dead === undefined) {
-      dead = new Error('closed')
-      post({ close: true })
-    }
-    await ended.promise
-  }
-
-  return { send, drain, close, isAlive: () => dead === undefined }
 }
 
 function openReader(path: string, cache: UserCache) {

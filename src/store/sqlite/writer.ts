@@ -60,7 +60,7 @@ function serve(port: MessagePort, options: WriterOptions): void {
       post({ replies: JSON.stringify(replies.slice(from, from + length)) })
       from += length
     }
-    sinceCheckpoint += replies.reduce((count, reply) => count + (isCommitted(reply) ? 1 : 0), 0)
+    sinceCheckpoint += replies.reduce((count, reply) => count + written(reply), 0)
     if (sinceCheckpoint >= unitsPerCheckpoint) copyToDatabase()
     else if (sinceCheckpoint > 0) idle = idle?.refresh() ?? setTimeout(guarded(copyToDatabase), idleTime)
   }
@@ -103,8 +103,10 @@ function serve(port: MessagePort, options: WriterOptions): void {
   post({ ready: true })
 }
 
-function isCommitted(reply: Reply): boolean {
-  return reply.outcome === 'committed'
+/** How much a task may have written. */
+function written(reply: Reply): number {
+  if (reply.outcome === 'batch') return reply.outcomes.length
+  return ['refused', 'previewed', 'unavailable', 'failed'].includes(reply.outcome) ? 0 : 1
 }
 
 if (parentPort !== null) serve(parentPort, workerData as WriterOptions)

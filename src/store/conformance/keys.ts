@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect, it } from 'vitest'
-import type { ApiKey } from '../directory/key.ts'
-import type { Store } from '../directory/store.ts'
+import type { ApiKey } from '../../directory/key.ts'
+import type { Store } from '../../directory/store.ts'
 
 interface Given {
   readonly store: Store

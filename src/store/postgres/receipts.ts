@@ -1,0 +1,75 @@
+import type { Once } from '../../directory/command.ts'
+import { type Receipt, receiptLife, type Told } from '../../directory/receipt.ts'
+import type { Row, Run, Statement } from './pool.ts'
+
+/** Names an actor's key, in a map. */
+export const nameOf = ({ actor, key }: Once) => JSON.stringify([actor, key])
+
+/** Reads what is kept under keys, expired or not. */
+export function createReceiptReader(run: Run) {
+  return async (onces: readonly Once[]): Promise<ReadonlyMap<string, Receipt>> => {
+    const askable = onces.filter(isText)
+    if (askable.length === 0) return new Map()
+    const text = `SELECT receipts.* FROM receipts
+      JOIN jsonb_to_recordset($1::text::jsonb) AS wanted (actor text, key text) USING (actor, key)`
+    const rows = await run({ text, parameters: [JSON.stringify(askable)], prepare: true })
+    return new Map(rows.map(toReceipt).map((receipt) => [nameOf(receipt.once), receipt]))
+  }
+}
+
+function toReceipt({ actor, key, hash, at, user_id, told }: Row): Receipt {
+  const once = { actor: String(actor), key: String(key), hash: String(hash) }
+  return { once, at: Number(at), userId: Number(user_id), told: told as Told }
+}
+
+/** The statements that keep receipts, in place of expired ones that have their keys. */
+export function keep(receipts: readonly Receipt[]): Statement[] {
+  const rows = receipts.map(({ once, at, userId, told }) => ({ ...once, at, user_id: userId, told }))
+  const list = JSON.stringify(rows)
+  const record = '(actor text, key text, hash text, at bigint, user_id bigint, told jsonb)'
+  return [
+    {
+      text: `DELETE FROM receipts USING jsonb_to_recordset($1::text::jsonb) AS kept ${record}
+        WHERE receipts.actor = kept.actor AND receipts.key = kept.key AND receipts.at <= kept.at - $2::bigint`,
+      parameters: [list, receiptLife],
+      prepare: true,
+    },
+    {
+      text: `INSERT INTO receipts (actor, key, hash, at, user_id, told)
+        SELECT actor, key, hash, at, user_id, told FROM jsonb_to_recordset($1::text::jsonb) AS kept ${record}`,
+      parameters: [list],
+      prepare: true,
+    },
+  ]
+}
+
+/** Whether it can have been kept at all: PostgreSQL refuses a statement with any other. */
+function isText({ actor, key }: Once): boolean {
+  return [actor, key].every((text) => text.isWellFormed() && !text.includes('\0'))
+}
+
+/** Told of receipts that were kept, removes some that have expired. */
+export type Expire = (kept: number, at: number) => void
+
+/** Receipts after whose coming the expired ones are looked for. */
+const betweenExpiries = 100
+/** Those that go then, at most: more than have come, so the table shrinks. */
+const perExpiry = 1_000
+
+/**
+ * Removes expired receipts a portion at a time, beside the work that brings new ones.
+ * @param run runs it in the background; where it fails the next portion is as good
+ */
+export function createExpiry(run: Run): Expire {
+  // The oldest have the lowest numbers, so none but those that go are looked at.
+  const text = `DELETE FROM receipts USING (
+      SELECT seq FROM receipts ORDER BY seq LIMIT ${perExpiry} FOR UPDATE SKIP LOCKED
+    ) AS oldest WHERE receipts.seq = oldest.seq AND receipts.at <= $1`
+  let since = 0
+  return (kept, at) => {
+    since += kept
+    if (since < betweenExpiries) return
+    since = 0
+    run({ text, parameters: [at - receiptLife], prepare: true }).catch(() => {})
+  }
+}

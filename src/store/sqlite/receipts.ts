@@ -1,0 +1,53 @@
+import type { DatabaseSync } from 'node:sqlite'
+import type { Once } from '../../directory/command.ts'
+import { type Receipt, receiptLife, type Told } from '../../directory/receipt.ts'
+import { type Packed, pack, unpack } from './rows.ts'
+
+/** Expired receipts that go when one is added: more than come, so the table shrinks, and few, so nobody waits. */
+const perAddition = 4
+
+/** The writer's side: what it does happens inside the transaction under way. */
+export function createReceipts(db: DatabaseSync) {
+  const insert = db.prepare(
+    `INSERT OR REPLACE INTO receipts (actor, key, hash, at, user_id, told) VALUES (?, ?, ?, ?, ?, ?)`,
+  )
+  // The oldest have the lowest numbers, so none but those that go are looked at.
+  const expire = db.prepare(
+    `DELETE FROM receipts WHERE at <= ? AND seq IN (SELECT seq FROM receipts ORDER BY seq LIMIT ${perAddition})`,
+  )
+  return {
+    find: createReceiptReader(db),
+    add({ once, at, userId, told }: Receipt): void {
+      expire.run(at - receiptLife)
+      insert.run(once.actor, once.key, once.hash, at, userId, JSON.stringify(packTold(told)))
+    },
+  }
+}
+
+export type Receipts = ReturnType<typeof createReceipts>
+
+export function createReceiptReader(db: DatabaseSync): (once: Once) => Receipt | undefined {
+  const select = db.prepare('SELECT hash, at, user_id, told FROM receipts WHERE actor = ? AND key = ?')
+  return ({ actor, key }) => {
+    const row = select.get(actor, key)
+    if (row === undefined) return undefined
+    const told = unpackTold(JSON.parse(String(row.told)) as PackedTold)
+    return {
+      once: { actor, key, hash: String(row.hash) },
+      at: Number(row.at),
+      userId: Number(row.user_id),
+      told,
+    }
+  }
+}
+
+type Counted = Extract<Told, { outcome: 'counted' }>
+type PackedTold = Counted | { readonly outcome: 'committed' | 'unchanged'; readonly user: Packed }
+
+function packTold(told: Told): PackedTold {
+  return told.outcome === 'counted' ? told : { ...told, user: pack(told.user) }
+}
+
+function unpackTold(told: PackedTold): Told {
+  return told.outcome === 'counted' ? told : { ...told, user: unpack(told.user) }
+}
