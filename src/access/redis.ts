@@ -47,6 +47,7 @@ export function countTogether({ url, now, onAway, onBack }: SharedOptions): Shar
   /** Whether what is asked now is sent to Redis. */
   let usable = false
   let away = false
+  let closing = false
   const redis = new Redis(url, {
     scripts: { rosterCount: { lua: script, numberOfKeys: 1 } },
     // Nothing waits for Redis to come back, and nothing is sent to it twice.
@@ -63,6 +64,7 @@ export function countTogether({ url, now, onAway, onBack }: SharedOptions): Shar
   redis.on('error', lose)
   redis.on('close', () => {
     usable = false
+    if (!closing) lose(new Error('the connection broke'))
   })
   redis.on('ready', () => {
     usable = true
@@ -111,7 +113,10 @@ export function countTogether({ url, now, onAway, onBack }: SharedOptions): Shar
   return {
     counting,
     isAway: () => away || !usable,
-    close: () => redis.disconnect(),
+    close: () => {
+      closing = true
+      redis.disconnect()
+    },
   }
 }
 

@@ -1,0 +1,171 @@
+import { afterEach, describe, expect, inject, it } from 'vitest'
+import { sendBytes } from './app.ts'
+import { createDatabase } from './postgres.ts'
+import { cleanUp, createClient, run, type Send, serve, temporaryFolder } from './process.ts'
+
+/** What must be in no line of the log, whatever is asked: each word is nowhere else. */
+const email = 'Quentin.Zyx@private.example'
+const otherEmail = 'wilhelmina@private.example'
+const phone = '+49-555-8675309'
+const password = 'correct-horse-battery'
+const words = [
+  email,
+  otherEmail,
+  'quentin',
+  'zyx',
+  'wilhelmina',
+  phone,
+  '8675309',
+  password,
+  'Llanfair',
+  's3cret',
+]
+
+const cleanUps: (() => unknown)[] = []
+afterEach(async () => {
+  await cleanUp()
+  for (const one of cleanUps.splice(0).reverse()) await one()
+})
+
+const person = { first_name: 'Quentin', last_name: 'Zyx', email, phone, interested_in: 'cats' }
+const record = { firstName: 'Quentin', lastName: 'Zyx', email }
+const account = { email: otherEmail, username: 'wilhelmina', password, first_name: 'Wilhelmina' }
+
+/** Every kind of request, on every contract. */
+async function askEverything(send: Send, authorization: string): Promise<number[]> {
+  const json = { authorization, 'content-type': 'application/json' }
+  const collections = [
+    '/users',
+    '/adoption/users',
+    '/records/users',
+    '/v1/users',
+    '/api/v2/users',
+    `/${email}`,
+  ]
+  const bodies = [
+    person,
+    record,
+    account,
+    { ...record, email: otherEmail },
+    `{"email": "${email}"`,
+    `"${phone}"`,
+    [email],
+  ]
+  const statuses: number[] = []
+  const ask = async (method: string, path: string, body?: unknown, headers: object = json) => {
+    statuses.push((await send(method, path, body, { ...headers })).status)
+  }
+  for (const path of collections) {
+    for (const body of bodies) {
+      await ask('POST', path, body)
+      await ask('PUT', `${path}?id=1`, body)
+      await ask('PATCH', `${path}/1`, body)
+      await ask('PUT', `${path}/2`, body)
+      await ask('PATCH', `${path}/1`, body, { ...json, 'content-type': `text/plain; charset="${email}"` })
+      await ask('PATCH', `${path}/1`, body, { ...json, 'if-match': `"${email}"` })
+    }
+    for (const query of [
+      `email=${email}`,
+      `q=${encodeURIComponent(email)}`,
+      `filter[email]=${email}`,
+      `_sort=${phone}`,
+    ])
+      await ask('GET', `${path}?${query}`)
+    for (const id of ['1', '99', email, encodeURIComponent(phone), '%ff', `1/profile?${email}`]) {
+      await ask('GET', `${path}/${id}`)
+      await ask('DELETE', `${path}/${id}`, undefined, { ...json, 'if-match': '"99"' })
+      await ask('BREW', `${path}/${id}`).catch(() => {})
+    }
+    await ask('POST', path, 'x'.repeat(2_000_000).replace('x', email)).catch(() => {})
+    await ask('OPTIONS', path, undefined, {
+      origin: `https://${email.split('@')[1]}`,
+      'access-control-request-method': 'PUT',
+    })
+    await ask('GET', path, undefined, {
+      ...json,
+      'x-request-id': email,
+      origin: `https://${email}`,
+      referer: email,
+    })
+    await ask('GET', path, undefined, {
+      ...json,
+      'user-agent': email,
+      'x-forwarded-for': email,
+      cookie: email,
+    })
+  }
+  return statuses
+}
+
+const wrongKeys = [
+  'rk_0123456789abcdefghijklmnopqrstuv',
+  'rk_short',
+  'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJRdWVudGluIn0.c2lnbmF0dXJl',
+  `bearer-${'k'.repeat(5_000)}`,
+]
+
+describe.each(['sqlite', 'postgres'] as const)('the log of a whole run on %s', (store) => {
+  it('has no secret, key, e-mail address, phone number or name in it, at any level', {
+    timeout: 120_000,
+  }, async () => {
+    const folder = temporaryFolder()
+    const env: Record<string, string> = {
+      LOG_LEVEL: 'trace',
+      ROSTER_OPEN_CONTRACTS: 'never',
+      ROSTER_RATE_LIMIT: '100000/m',
+      REDIS_URL: 'redis://roster:s3cret@127.0.0.1:1',
+    }
+    if (store === 'postgres') {
+      const database = await createDatabase(inject('postgresUrl'))
+      cleanUps.push(database.drop)
+      const url = new URL(database.url)
+      // Where it asks for none it takes any.
+      if (url.password === '') url.password = 's3cret'
+      env.DATABASE_URL = url.href
+    }
+    const server = await serve([], { folder, env })
+    const keys: string[] = []
+    for (const scopes of ['read,write', 'read', 'admin', 'read,write']) {
+      const { stdout } = await run(['key', 'create', '--name', 'Llanfair', '--scopes', scopes], {
+        folder,
+        env,
+      })
+      keys.push(stdout.trim())
+    }
+    expect(keys.join(' ')).toMatch(/^(rk_\w{32} ?){4}$/)
+
+    const send = createClient(server.url, 4)
+    const statuses: number[] = []
+    for (const key of keys) statuses.push(...(await askEverything(send, `Bearer ${key}`)))
+    for (const wrong of wrongKeys) {
+      for (const path of ['/users/1', '/records/users/1', '/v1/users', '/nowhere']) {
+        for (const scheme of ['Bearer', 'bearer', 'Basic', 'Digest', ''])
+          statuses.push((await send('GET', path, undefined, { authorization: `${scheme} ${wrong}` })).status)
+      }
+    }
+    const head = `Host: localhost\r\nAuthorization: Bearer ${keys[0]}\r\nConnection: close\r\n`
+    for (const bytes of [
+      `GET /users/${email} HTTP/9.9\r\n${head}\r\n`,
+      `${email}\r\n\r\n`,
+      `GET /users HTTP/1.1\r\n${head}Authorization: Bearer ${keys[1]}\r\n\r\n`,
+      `GET /users HTTP/1.1\r\n${head}X-Long: ${email}${'x'.repeat(70_000)}\r\n\r\n`,
+      `GET /%ff${email} HTTP/1.1\r\n${head}\r\n`,
+      `PATCH /users/1 HTTP/1.1\r\n${head}Content-Length: x${email}\r\n\r\n`,
+    ])
+      statuses.push((await sendBytes(server.url, bytes)).status)
+    // A run in which nothing much happened would prove nothing.
+    for (const status of [200, 201, 400, 401, 403, 404, 405, 409, 412, 429])
+      expect(statuses).toContain(status)
+    expect(statuses.filter((status) => status >= 500 && status !== 501)).toEqual([])
+
+    const { stdout, stderr, code } = await server.stop()
+    expect([code, stdout.split('\n').length > 500]).toEqual([0, true])
+    const text = `${stdout}${stderr}`.toLowerCase()
+    const encoded = [email, phone, ...keys, ...wrongKeys].flatMap((word) => [
+      encodeURIComponent(word),
+      Buffer.from(word).toString('base64').replace(/=*$/, ''),
+    ])
+    const secrets = [...words, ...keys, ...keys.map((key) => key.slice(3)), ...wrongKeys, ...encoded]
+    expect(secrets.filter((secret) => text.includes(secret.toLowerCase()))).toEqual([])
+  })
+})
