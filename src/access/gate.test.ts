@@ -19,6 +19,11 @@ const contracts = [
   },
 ] as const
 
+interface OpenApi {
+  readonly components?: { readonly securitySchemes?: unknown }
+  readonly paths?: Readonly<Record<string, Readonly<Record<string, { readonly security?: unknown }>>>>
+}
+
 const modes = ['never', 'loopback', 'always'] as const
 
 let secrets: Readonly<Record<'reads' | 'writes' | 'both' | 'all' | 'revoked' | 'expired', string>>
@@ -135,6 +140,15 @@ describe.each(modes)('while the open contracts are open %s', (openContracts) => 
       expect([answer.status, answer.headers['www-authenticate']]).toEqual([401, 'Bearer realm="roster"'])
       expect(answer.text).toMatch(/Authorization: Bearer.*roster key create.*ROSTER_OPEN_CONTRACTS=loopback/)
     })
+  })
+
+  test('says in the OpenAPI document what credentials each route takes', () => {
+    const { paths = {}, components } = app.app.swagger() as OpenApi
+    expect(components?.securitySchemes).toMatchObject({ key: { type: 'http', scheme: 'bearer' } })
+    for (const path of ['/adoption/users/{id}', '/records/users', '/users'])
+      for (const operation of Object.values(paths[path] ?? {}))
+        expect(operation.security).toEqual([{ key: [] }, {}])
+    expect(Object.keys(paths)).toContain('/adoption/users/{id}')
   })
 
   test('tells of no secret in any answer', async () => {

@@ -2,8 +2,15 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Admission, Entrance, Gate } from '../access/gate.ts'
 import { type Quota, secondsOf } from '../access/limits.ts'
 
-/** The one hook before every route of a contract: sets `request.actor`, or refuses. */
+/**
+ * The one hook before every route of a contract: sets `request.actor`, or refuses. And what the
+ * description of each of them says about that.
+ */
 export function admit(scope: FastifyInstance, entrance: Entrance, gate: Gate): void {
+  const security = entrance.knowsCredentials ? [{ key: [] }] : [{ key: [] }, {}]
+  scope.addHook('onRoute', (route) => {
+    route.schema = { ...route.schema, security }
+  })
   scope.addHook('onRequest', (request, reply, done) => {
     const admission = gate(request, entrance)
     if (!(admission instanceof Promise)) return finish(request, reply, done, admission)

@@ -13,10 +13,20 @@ export async function document(app: FastifyInstance): Promise<void> {
         version: roster.version,
         description:
           'One directory of people behind every users API. Every answer with a user carries an `ETag`; ' +
-          'send it back in `If-Match` and an update applies only if nobody came first (412).',
+          'send it back in `If-Match` and an update applies only if nobody came first (412). ' +
+          'Every answer to a limited caller tells how much is left (`RateLimit`); too much is 429 with `Retry-After`.',
         license: { name: 'MIT', identifier: 'MIT' },
       },
       servers: [{ url: '/' }],
+      components: {
+        securitySchemes: {
+          key: {
+            type: 'http',
+            scheme: 'bearer',
+            description: 'An API key, as `roster key create` prints it',
+          },
+        },
+      },
       tags: [
         { name: 'adoption', description: 'The pet-adoption service' },
         { name: 'records', description: 'The records service' },
