@@ -6,12 +6,12 @@ import { DirectoryError, unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
 import type { Outcome, Store } from '../../directory/store.ts'
 import { createBatches } from './batch.ts'
-import { type Connection, hostsOf, inWords, pause, type Sql } from './connection.ts'
+import { pause } from './connection.ts'
 import { createCounterStore } from './counters.ts'
 import { createKeyStore } from './keys.ts'
 import { createLanes } from './lanes.ts'
-import { migrate } from './migrate.ts'
-import { createPool, firstConnection, patience } from './pool.ts'
+import { createPool, patience } from './pool.ts'
+import { prepare } from './prepare.ts'
 import { createQueues, plan, type Waiting } from './queue.ts'
 import { createExpiry, createReceiptReader, nameOf } from './receipts.ts'
 import { createTransactions } from './transaction.ts'
@@ -178,33 +178,4 @@ export async function openPostgres({
 
 function isUnexpected(error: unknown): boolean {
   return !(error instanceof DirectoryError)
-}
-
-async function prepare(url: string, onWarning: (warning: string) => void): Promise<void> {
-  let connection: Connection | undefined
-  try {
-    connection = await firstConnection(url)
-    await migrate(connection.sql)
-    await warnOfLoss(connection.sql, hostsOf(url).length, onWarning)
-  } catch (error) {
-    throw new Error(`PostgreSQL can not be used (DATABASE_URL): ${inWords(error)}`, { cause: error })
-  } finally {
-    await connection?.close(0)
-  }
-}
-
-/** Tells how the server is set up to lose what it has acknowledged. */
-async function warnOfLoss(sql: Sql, hosts: number, onWarning: (warning: string) => void): Promise<void> {
-  const [row] = await sql`
-    SELECT current_setting('synchronous_standby_names') AS standbys, current_setting('fsync') AS fsync`
-  if (hosts > 1 && row?.standbys === '') {
-    onWarning(
-      'DATABASE_URL names several hosts, but the primary waits for no standby (synchronous_standby_names): a failover can lose updates that were acknowledged',
-    )
-  }
-  if (row?.fsync === 'off') {
-    onWarning(
-      'The database does not wait for its disk (fsync = off): a crash can lose updates that were acknowledged',
-    )
-  }
 }
