@@ -1,6 +1,7 @@
 import { createConnection, type Socket } from 'node:net'
 import postgres from 'postgres'
 import { outcomeUnknown, unavailable } from '../../directory/errors.ts'
+import { type Timeline, timelineOf } from './timeline.ts'
 
 export type Sql = postgres.Sql<{ bigint: number }>
 
@@ -32,6 +33,7 @@ export function hostsOf(url: string): Host[] {
 
 export interface Connection {
   readonly sql: Sql
+  readonly timeline: Timeline | undefined
   /** Ends it. What is under way may take so many seconds more, then it fails. */
   readonly close: (seconds: number) => Promise<void>
 }
@@ -65,8 +67,9 @@ export async function openConnection(url: string, at: Host, onClose: () => void)
       promise,
     ])
     if (row?.read_only !== 'off') throw new Failed('25006', 'it is read-only')
+    const timeline = await Promise.race([timelineOf(sql), promise])
     ready = true
-    return { sql, close }
+    return { sql, timeline, close }
   } catch (error) {
     void close(0)
     throw error

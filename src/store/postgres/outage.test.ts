@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -233,6 +233,26 @@ describe('a read-only server', () => {
   })
 })
 
+describe('a password that no longer holds', () => {
+  it('ends nothing: requests hear soon that the database is away, until it holds again', async () => {
+    const postgres = await server()
+    const sql = connected(postgres.url)
+    await sql.unsafe("CREATE ROLE ann LOGIN PASSWORD 'right'")
+    await sql.unsafe('CREATE DATABASE roster OWNER ann')
+    const hba = join(postgres.folder, 'data', 'pg_hba.conf')
+    writeFileSync(hba, `host all ann 127.0.0.1/32 scram-sha-256\n${readFileSync(hba, 'utf8')}`)
+    await sql`SELECT pg_reload_conf()`
+    const store = await open(`postgres://ann:right@127.0.0.1:${postgres.port}/roster`)
+    await people(store, 1)
+    await sql.unsafe("ALTER ROLE ann PASSWORD 'other'")
+    await sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ann'`
+    await expectAway(store)
+    await sql.unsafe("ALTER ROLE ann PASSWORD 'right'")
+    await expect.poll(() => store.get(1).catch(() => undefined)).toMatchObject({ id: 1 })
+    await committed(store, update(1, { bio: 'x' }))
+  })
+})
+
 describe('a full disk of the server', () => {
   it('refuses what does not fit, loses nothing, and goes on once there is room', async ({ skip }) => {
     const disk = mkdtempSync(join(tmpdir(), 'roster-disk-'))
@@ -323,6 +343,18 @@ describe('several hosts in DATABASE_URL', () => {
     await load.stop()
     expect(await broken(standby, load)).toEqual([])
     await store.ready()
+
+    // The old primary comes back by itself and takes writes, which nobody else would ever see.
+    await first.start()
+    const both = await open(`postgres://roster@127.0.0.1:${first.port},127.0.0.1:${second.port}/postgres`)
+    await committed(both, update(1, { bio: 'to the new one' }))
+    expect(await store.get(1)).toMatchObject({ bio: 'to the new one' })
+    await second.stop()
+    await expectAway(store)
+    await expectAway(both)
+    await second.start()
+    await expect.poll(() => store.get(1).catch(() => undefined)).toMatchObject({ bio: 'to the new one' })
+    await committed(store, update(1, { bio: 'still' }))
   })
 })
 

@@ -9,6 +9,7 @@ import {
   openConnection,
   type Sql,
 } from './connection.ts'
+import { createTimelines, type Timelines } from './timeline.ts'
 
 export type Parameter = string | number | boolean | null
 export type Row = Readonly<Record<string, unknown>>
@@ -64,11 +65,15 @@ interface Worker extends Connection {
   job?: Job | undefined
 }
 
+/** What is said of a host that takes writes although another was promoted in its place. */
+const superseded = 'another host has taken over from it'
+
 /**
- * Connections to the one host that takes writes. One statement at a time is under way on each, so that
+ * Connections to the one host that takes writes: never again to one from which another has taken over, should
+ * it come back and think itself the primary. One statement at a time is under way on each, so that
  * none waits behind a slow one, and one whose caller has given up before it was sent is never sent.
  */
-export function createPool(url: string, size: number): Pool {
+export function createPool(url: string, size: number, timelines = createTimelines()): Pool {
   const hosts = hostsOf(url)
   /** The host that is tried next: the one that worked last. */
   let turn = 0
@@ -164,6 +169,12 @@ export function createPool(url: string, size: number): Pool {
     try {
       const host = hosts[at % hosts.length] as (typeof hosts)[number]
       const connection: Worker = await openConnection(url, host, () => drop(connection))
+      if (timelines.isOld(connection.timeline)) {
+        void connection.close(0)
+        throw new Failed('SUPERSEDED', superseded)
+      }
+      timelines.note(connection.timeline)
+      for (const other of connections) if (timelines.isOld(other.timeline)) drop(other)
       failure = undefined
       connections.add(connection)
       free(connection)
@@ -222,20 +233,20 @@ async function run(sql: Sql, { text, parameters = [], prepare = false }: Stateme
 const startPatience = 10_000
 
 /**
- * A connection for what is done at start, to the first host that takes writes.
+ * A connection for what is done at start, to the host that takes writes: should several do, to the one that was
+ * promoted last.
  * @throws Error saying of every host why not
  */
-export async function firstConnection(url: string): Promise<Connection> {
+export async function firstConnection(url: string, timelines: Timelines): Promise<Connection> {
   const hosts = hostsOf(url)
   for (const deadline = Date.now() + startPatience; ; ) {
-    const failures: unknown[] = []
-    for (const host of hosts) {
-      try {
-        return await openConnection(url, host, () => {})
-      } catch (error) {
-        failures.push(error)
-      }
-    }
+    const opened = await Promise.allSettled(hosts.map((host) => openConnection(url, host, () => {})))
+    const found = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    for (const { timeline } of found) timelines.note(timeline)
+    const chosen = found.find(({ timeline }) => !timelines.isOld(timeline))
+    for (const other of found) if (other !== chosen) void other.close(0)
+    if (chosen !== undefined) return chosen
+    const failures = opened.map((one) => (one.status === 'rejected' ? one.reason : undefined))
     if (!failures.some(isStarting) || Date.now() > deadline) {
       const reasons = hosts.map(({ host, port }, i) => `${host}:${port}: ${inWords(failures[i])}`)
       throw new Error(reasons.join('; '), { cause: failures[0] })

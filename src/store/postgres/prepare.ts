@@ -1,15 +1,21 @@
 import { type Connection, hostsOf, inWords, type Sql } from './connection.ts'
 import { migrate } from './migrate.ts'
 import { firstConnection } from './pool.ts'
+import type { Timelines } from './timeline.ts'
 
 /**
  * Looks at the database and brings it to what this Roster needs.
+ * @param timelines learns of those that the hosts write on
  * @throws Error in words when it can not be reached or used, or has a newer schema
  */
-export async function prepare(url: string, onWarning: (warning: string) => void): Promise<void> {
+export async function prepare(
+  url: string,
+  timelines: Timelines,
+  onWarning: (warning: string) => void,
+): Promise<void> {
   let connection: Connection | undefined
   try {
-    connection = await firstConnection(url)
+    connection = await firstConnection(url, timelines)
     await refuseOtherEncodings(connection.sql)
     await migrate(connection.sql)
     await warnOfLoss(connection.sql, hostsOf(url).length, onWarning)

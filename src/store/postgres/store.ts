@@ -14,6 +14,7 @@ import { createPool, patience } from './pool.ts'
 import { prepare } from './prepare.ts'
 import { createQueues, plan, type Waiting } from './queue.ts'
 import { createExpiry, createReceiptReader, nameOf } from './receipts.ts'
+import { createTimelines } from './timeline.ts'
 import { createTransactions } from './transaction.ts'
 import { createUnits } from './units.ts'
 import { createWriting, type Written } from './writing.ts'
@@ -42,8 +43,9 @@ export async function openPostgres({
   onWarning,
   connections = poolSize(),
 }: PostgresOptions): Promise<Store> {
-  await prepare(url, onWarning)
-  const pool = createPool(url, connections)
+  const timelines = createTimelines()
+  await prepare(url, timelines, onWarning)
+  const pool = createPool(url, connections, timelines)
   const units = createUnits(pool)
   const writing = createWriting(units)
   const queues = createQueues(settle)
