@@ -157,7 +157,7 @@ function policies(): string {
         'that knows no credentials, where the operator opened it, is one, with the scopes `read` and `write`.',
       '- *admin*: a caller with the `admin` scope, which stands for the other scopes too. The command line is one.',
     ].join('\n'),
-    'The `role` of a person grants nothing here.',
+    'The `role` of a person grants nothing here. API keys are made, listed and revoked with the scope `admin` alone; `write` does not stand for `read`.',
     '## The fields of each',
     (['self', 'service', 'admin'] as const)
       .map((writer) => `- *${writer}*: ${fieldsOf(writer).map(code).join(', ')}`)

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startApp, type TestApp } from '../../test/app.ts'
 import { DirectoryError, refusal, unavailable } from '../directory/errors.ts'
@@ -132,6 +133,22 @@ describe('credentials', () => {
     expect(await resultOf(() => authenticate(of(secret)))).toEqual(refused)
   })
 
+  test('are refused whatever else they are', async () => {
+    const { authenticate, secret } = await prepare()
+    await authenticate(`Bearer ${secret}`)
+    const near = fc.tuple(fc.nat(39), fc.string({ maxLength: 2 }), fc.nat(2)).map(([at, text, length]) => {
+      const right = `Bearer ${secret}`
+      return right.slice(0, at) + text + right.slice(at + length)
+    })
+    const isRight = new RegExp(`^bearer +${secret} *$`, 'i')
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(fc.string({ unit: 'binary' }), near), async (text) => {
+        fc.pre(!isRight.test(text))
+        expect(await resultOf(() => authenticate(text))).toEqual(refused)
+      }),
+    )
+  })
+
   test('are none where the header is missing', async () => {
     const { authenticate } = await prepare()
     expect(authenticate(undefined)).toBeUndefined()
@@ -253,6 +270,13 @@ describe('strangers', () => {
       ['admitted', '192.0.2.1'],
       ['welcomed', '192.0.2.1'],
     ])
+  })
+
+  test('are not counted for a store that is away', async () => {
+    const { authenticate } = await prepare()
+    away = true
+    expect(await resultOf(() => authenticate(`Bearer ${token}`))).toEqual(['unavailable', undefined])
+    expect(strangers.map(([event]) => event)).toEqual(['admitted', 'welcomed'])
   })
 
   test('who have to wait are told so before anything is looked up; known keys go on working', async () => {

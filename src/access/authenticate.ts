@@ -17,7 +17,7 @@ export interface Asking {
 export interface Strangers {
   /** Throws or rejects with a DirectoryError where this address has to wait. */
   readonly admit: (ip: string) => void | Promise<void>
-  /** Told when they turn out to have brought a key. */
+  /** Told where it was no wrong guess after all: a key, or nothing that could be found out now. */
   readonly welcome: (ip: string) => void
 }
 
@@ -83,9 +83,17 @@ export function createAuthenticator({ keys, now, strangers }: AuthenticatorOptio
     if (isStranger) await strangers?.admit(ip)
     if (token === undefined) throw invalidToken('Authorization must be sent once, as Bearer and an API key')
     if (!shape.test(token)) throw invalidToken('There is no such API key')
-    const actor = actorOf(await lookUp(header, token), contract, now())
-    if (isStranger) strangers?.welcome(ip)
-    return actor
+    let isGuess = isStranger
+    try {
+      const actor = actorOf(await lookUp(header, token), contract, now())
+      isGuess = false
+      return actor
+    } catch (error) {
+      isGuess &&= error instanceof DirectoryError && error.code === 'unauthenticated'
+      throw error
+    } finally {
+      if (isStranger && !isGuess) strangers?.welcome(ip)
+    }
   }
 
   /** One look-up for all who wait for the same. */
