@@ -4,7 +4,7 @@ import { type Fixture, rules, storeConformance } from '../src/store/conformance.
 import { importConformance } from '../src/store/conformance-import.ts'
 import { listConformance } from '../src/store/conformance-list.ts'
 import { openPostgres } from '../src/store/postgres/store.ts'
-import { createDatabase, type Database, readKept, readLog } from './postgres.ts'
+import { createDatabase, type Database, readAside, readKept, readLog } from './postgres.ts'
 
 /** The suite of every store, on a database whose transactions are isolated like this unless they say otherwise. */
 export function conformsUnder(isolation: 'read committed' | 'serializable'): void {
@@ -31,6 +31,7 @@ export function conformsUnder(isolation: 'read committed' | 'serializable'): voi
           return store
         },
         readLog: () => readLog(database.sql),
+        readAside: () => readAside(database.sql),
         dispose: async () => {
           await store.close()
           expect((await readKept(database.sql)).damage).toEqual([])

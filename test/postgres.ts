@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import postgres from 'postgres'
 import type { Change } from '../src/directory/change.ts'
 import { claimsOf, type User } from '../src/directory/user.ts'
+import type { Aside } from '../src/store/conformance.ts'
 import { columns, toUser } from '../src/store/postgres/rows.ts'
 import type { Kept } from './process.ts'
 
@@ -74,6 +75,18 @@ export async function readKept(sql: Sql): Promise<Kept> {
   const due = users.flatMap((user) => claimsOf(user).map(({ kind, key }) => `${kind} ${key} of ${user.id}`))
   const wrong = new Set(kept).symmetricDifference(new Set(due))
   return { users, log: await readLog(sql), damage: [...wrong].map((claim) => `claim ${claim}`) }
+}
+
+/** What it holds beside users and log. */
+export async function readAside(sql: Sql): Promise<Aside> {
+  const receipts = await sql`SELECT key, user_id FROM receipts ORDER BY key COLLATE "C"`
+  const counters = await sql`SELECT user_id FROM counters ORDER BY user_id`
+  const passwords = await sql`SELECT user_id, hash FROM passwords ORDER BY user_id`
+  return {
+    receipts: receipts.map(({ key, user_id }) => ({ key, userId: user_id })),
+    counters: counters.map(({ user_id }) => user_id),
+    passwords: passwords.map(({ user_id, hash }) => [user_id, hash]),
+  }
 }
 
 /** All rows of all tables. */

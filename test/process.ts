@@ -8,6 +8,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import type { Change } from '../src/directory/change.ts'
 import { claimsOf, type User } from '../src/directory/user.ts'
+import type { Aside } from '../src/store/conformance.ts'
 import { columns, toUser } from '../src/store/sqlite/rows.ts'
 
 /** The real program as a child process, a client for it, and a look at what it leaves on disk. */
@@ -193,6 +194,26 @@ export function readKept(folder: string): Kept {
     const users = (rows.all() as unknown as Parameters<typeof toUser>[0][]).map(toUser)
     const log = db.prepare('SELECT * FROM changes ORDER BY seq').all().map(toChange)
     return { users, log, damage: [...damageOf(db), ...wrongClaims(db, users)] }
+  } finally {
+    db.close()
+  }
+}
+
+/** What a folder's database holds beside users and log. */
+export function readAside(folder: string): Aside {
+  const db = new DatabaseSync(join(folder, 'roster.db'), { readOnly: true })
+  try {
+    const rows = (text: string) => db.prepare(text).all()
+    return {
+      receipts: rows('SELECT key, user_id FROM receipts ORDER BY key').map(({ key, user_id }) => ({
+        key: String(key),
+        userId: Number(user_id),
+      })),
+      counters: rows('SELECT user_id FROM counters ORDER BY user_id').map(({ user_id }) => Number(user_id)),
+      passwords: rows('SELECT user_id, hash FROM passwords ORDER BY user_id').map(
+        ({ user_id, hash }) => [Number(user_id), String(hash)] as const,
+      ),
+    }
   } finally {
     db.close()
   }

@@ -1,12 +1,16 @@
 import { afterEach, beforeEach, describe } from 'vitest'
 import { allocating } from './conformance/allocating.ts'
+import { batching } from './conformance/batching.ts'
 import { claiming } from './conformance/claiming.ts'
 import type { Fixture } from './conformance/commands.ts'
+import { counting, keepingPasswords } from './conformance/counting.ts'
 import { keepingKeys } from './conformance/keys.ts'
 import { lasting } from './conformance/lasting.ts'
 import { erasing, logging } from './conformance/logging.ts'
 import { agreeingWithTheModel } from './conformance/model.ts'
+import { previewing } from './conformance/previewing.ts'
 import { finding, paging } from './conformance/reading.ts'
+import { repeating } from './conformance/repeating.ts'
 import { updating } from './conformance/updating.ts'
 
 export * from './conformance/commands.ts'
@@ -32,6 +36,11 @@ export function storeConformance(name: string, open: () => Promise<Fixture>): vo
       paging,
       finding,
       lasting,
+      repeating,
+      previewing,
+      batching,
+      counting,
+      keepingPasswords,
       keepingKeys,
     ])
       cases(given)

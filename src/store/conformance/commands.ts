@@ -15,8 +15,17 @@ export interface Fixture {
   readonly reopen: () => Promise<Store>
   /** Every row of the change log, in the log's order. */
   readonly readLog: () => Promise<readonly Change[]>
+  /** What is kept beside users and log, in the order of what it is about. */
+  readonly readAside: () => Promise<Aside>
   /** Closes whatever is open and removes everything. */
   readonly dispose: () => Promise<void>
+}
+
+export interface Aside {
+  readonly receipts: readonly { readonly key: string; readonly userId: number }[]
+  /** Whose counters there are. */
+  readonly counters: readonly number[]
+  readonly passwords: readonly (readonly [userId: number, hash: string])[]
 }
 
 export const rules = { roles: ['user', 'admin'] } as const

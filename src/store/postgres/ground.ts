@@ -14,10 +14,10 @@ import { columns, toUser } from './rows.ts'
  */
 export async function createGround(commands: readonly Command[], run: Run, lock: boolean) {
   const dryRun = Boolean(commands[0]?.dryRun)
-  const [users, receipts] = await Promise.all([
-    readUsers(commands, run, lock),
-    createReceiptReader(run)(commands.flatMap(({ once }) => (once === undefined || dryRun ? [] : [once]))),
-  ])
+  const onces = commands.flatMap(({ once }) => (once === undefined || dryRun ? [] : [once]))
+  const readReceipts = createReceiptReader(run)
+  const [users, first] = await Promise.all([readUsers(commands, run, lock), readReceipts(onces)])
+  let receipts = first
   const holders = new Map<string, number | undefined>()
   const ids: number[] = []
   let missing: Claim[] = []
@@ -49,8 +49,11 @@ export async function createGround(commands: readonly Command[], run: Run, lock:
     placeholders = new Set()
     if (claims.length > 0) {
       for (const claim of claims) holders.set(claimName(claim), undefined)
-      for (const { kind, key, user_id } of await run(holdersOf(claims)))
+      // Who holds a claim may have taken it by the same request, whose receipt there was not before.
+      const [held, kept] = await Promise.all([run(holdersOf(claims)), readReceipts(onces)])
+      for (const { kind, key, user_id } of held)
         holders.set(claimName({ kind, key } as Claim), Number(user_id))
+      receipts = kept
       return true
     }
     // What is refused or told again shall not use up an id.

@@ -15,7 +15,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, it } from 'vitest'
-import { readKept } from '../../../test/process.ts'
+import { readAside, readKept } from '../../../test/process.ts'
 import { claim } from '../../directory/claims.ts'
 import type { Store } from '../../directory/store.ts'
 import {
@@ -49,6 +49,7 @@ async function fixture(): Promise<Fixture> {
       return open(folder)
     },
     readLog: async () => readKept(folder).log,
+    readAside: async () => readAside(folder),
     dispose: cleanUp,
   }
 }
