@@ -1,5 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { pino } from 'pino'
+import { createKeys } from '../src/access/keys.ts'
+import { createPasswords } from '../src/access/passwords.ts'
 import { createApp } from '../src/app.ts'
 import { readConfig, settings } from '../src/config.ts'
 import { adoption } from '../src/contracts/adoption/routes.ts'
@@ -11,6 +13,8 @@ import {
   properties as recordsProperties,
 } from '../src/contracts/records/wire.ts'
 import type { Properties } from '../src/contracts/request.ts'
+import { v1 } from '../src/contracts/v1/routes.ts'
+import { profileProperties, properties as v1Properties } from '../src/contracts/v1/wire.ts'
 import { claim } from '../src/directory/claims.ts'
 import { userNotFound } from '../src/directory/decide.ts'
 import { type Code, codes, type Refusal, refusal } from '../src/directory/errors.ts'
@@ -30,11 +34,40 @@ interface Described {
   readonly contract: Contract
   readonly properties: Properties
   readonly maxLength: Readonly<Partial<Record<FieldName, number>>>
+  /** What only another representation of the contract shows. */
+  readonly profile?: Properties
+}
+
+/** Documentation needs no data. */
+const absent = () => Promise.reject(new Error('documentation needs no store'))
+const keys = { add: absent, list: absent, find: absent, revoke: absent, used: absent }
+const store = {
+  change: absent,
+  get: absent,
+  find: absent,
+  page: absent,
+  changeAll: absent,
+  receipt: absent,
+  counters: { get: absent, change: absent },
+  keys,
+  list: absent,
+  ready: absent,
+  close: absent,
 }
 
 const contracts: readonly Described[] = [
   { contract: adoption, properties: adoptionProperties, maxLength: {} },
   { contract: records({ upsert: true }), properties: recordsProperties, maxLength: recordsMaxLength },
+  {
+    contract: v1({
+      keys: createKeys({ store: keys, now: Date.now }),
+      passwords: createPasswords(),
+      publicUrl: undefined,
+    }),
+    properties: v1Properties,
+    maxLength: {},
+    profile: profileProperties,
+  },
 ]
 
 /** @returns the text of every file of the reference, by its name */
@@ -126,9 +159,10 @@ function writers(write: readonly Writer[]): string {
   return write.length === 0 ? 'nobody' : write.join(', ')
 }
 
-function shownAs({ properties, maxLength }: Described, field: FieldName): string {
+function shownAs({ properties, maxLength, profile = {} }: Described, field: FieldName): string {
   const property = Object.entries(properties).find(([, shown]) => shown === field)?.[0]
-  if (property === undefined) return '–'
+  const inProfile = Object.entries(profile).find(([, shown]) => shown === field)?.[0]
+  if (property === undefined) return inProfile === undefined ? '–' : `${code(inProfile)} in the profile`
   const max = maxLength[field]
   return max === undefined ? code(property) : `${code(property)}, at most ${max} characters`
 }
@@ -202,7 +236,7 @@ function errors(): string {
     meanings[refused],
     ...contracts.map((described) => {
       const { status, body } = answer(described, refused)
-      const own = typeof body === 'object' && body !== null && 'code' in body ? `, ${code(body.code)}` : ''
+      const own = ownCode(body)
       return `${status}${own}`
     }),
   ])
@@ -220,22 +254,14 @@ function errors(): string {
   ])
 }
 
+/** The contract's own code in a refusal, where it has any. */
+function ownCode(body: unknown): string {
+  if (typeof body !== 'object' || body === null) return ''
+  if ('code' in body) return `, ${code(body.code)}`
+  return 'message' in body && 'error' in body ? `, ${code(body.error)}` : ''
+}
+
 async function openapi(): Promise<string> {
-  const absent = () => Promise.reject(new Error('documentation needs no store'))
-  const keys = { add: absent, list: absent, find: absent, revoke: absent, used: absent }
-  const store = {
-    change: absent,
-    get: absent,
-    find: absent,
-    page: absent,
-    changeAll: absent,
-    receipt: absent,
-    counters: { get: absent, change: absent },
-    keys,
-    list: absent,
-    ready: absent,
-    close: absent,
-  }
   const app = await createApp({ config: readConfig({}), store, log: pino({ level: 'silent' }) })
   await app.ready()
   const document = app.swagger()

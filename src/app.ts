@@ -4,7 +4,9 @@ import type { Logger } from 'pino'
 import { type Authenticator, createAuthenticator } from './access/authenticate.ts'
 import { createDoor, isAllowedOrigin } from './access/door.ts'
 import { createGate } from './access/gate.ts'
+import { createKeys } from './access/keys.ts'
 import { createLimits } from './access/limits.ts'
+import { createPasswords } from './access/passwords.ts'
 import { countTogether } from './access/redis.ts'
 import { countInMemory, type Rate } from './access/windows.ts'
 import type { Config } from './config.ts'
@@ -12,6 +14,7 @@ import { admit } from './contracts/admit.ts'
 import { adoption } from './contracts/adoption/routes.ts'
 import type { Contract } from './contracts/contract.ts'
 import { records } from './contracts/records/routes.ts'
+import { v1 } from './contracts/v1/routes.ts'
 import { createDirectory } from './directory/directory.ts'
 import type { Store } from './directory/store.ts'
 import { readBodies } from './server/bodies.ts'
@@ -36,8 +39,14 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
   const strangers = limits && { strangers: limits.strangers }
   const authenticator = createAuthenticator({ keys: store.keys, now: Date.now, ...strangers })
   const gate = createGate({ authenticator, door, limits })
+  const passwords = createPasswords()
+  const keys = createKeys({ store: store.keys, now: Date.now, onRevoked: authenticator.forget })
   // The last one answers for every address that no other owns.
-  const contracts: readonly Contract[] = [records({ upsert: config.recordsUpsert }), adoption]
+  const contracts: readonly Contract[] = [
+    records({ upsert: config.recordsUpsert }),
+    v1({ keys, passwords, publicUrl: config.publicUrl }),
+    adoption,
+  ]
 
   const observed = observe(log)
   const app = createServer({
@@ -56,6 +65,7 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
       contract.routes(scope, directory)
     })
   }
+  app.addHook('onClose', passwords.close)
   app.addHook('onClose', writeDownUses(authenticator, log))
   app.addHook('onClose', async () => shared?.close())
   const remarks = () => shared && { rate_limits: shared.isAway() ? away : 'shared through Redis' }

@@ -27,6 +27,12 @@ export const settings = {
     'PostgreSQL to keep the directory in, as postgres://user:password@host:port/database, with several hosts separated by commas; without it, SQLite in the data folder',
     databaseUrl,
   ),
+  publicUrl: setting(
+    'ROSTER_PUBLIC_URL',
+    '',
+    'Where callers find the service, as https://api.example.com, for links in answers; without it, as each request says',
+    publicUrl,
+  ),
   openContracts: setting(
     'ROSTER_OPEN_CONTRACTS',
     'never',
@@ -175,6 +181,20 @@ function networks(text: string): readonly string[] {
     }
   }
   return items
+}
+
+/** Without a slash at the end. */
+function publicUrl(text: string): string | undefined {
+  if (text === '') return undefined
+  const url = URL.parse(text)
+  if (
+    url === null ||
+    !/^https?:$/.test(url.protocol) ||
+    url.username + url.password + url.search + url.hash !== ''
+  ) {
+    throw new Error('must be like https://api.example.com')
+  }
+  return `${url.origin}${url.pathname.replace(/\/+$/, '')}`
 }
 
 function port(text: string): number {

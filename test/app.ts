@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from 'node:http'
 import { connect } from 'node:net'
@@ -7,9 +8,11 @@ import { DatabaseSync } from 'node:sqlite'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { inject, onTestFinished } from 'vitest'
+import { newKey } from '../src/access/keys.ts'
 import { createApp } from '../src/app.ts'
 import { type Config, readConfig } from '../src/config.ts'
 import { addDemoPeople } from '../src/demo.ts'
+import type { Scope } from '../src/directory/actor.ts'
 import type { Store } from '../src/directory/store.ts'
 import { openStore } from '../src/stores.ts'
 import { createDatabase, type Database, readTables } from './postgres.ts'
@@ -20,6 +23,8 @@ export interface TestApp {
   readonly app: FastifyInstance
   readonly store: Store
   readonly call: Call
+  /** Makes an API key with these scopes: the header that brings it. */
+  readonly keyWith: (...scopes: readonly Scope[]) => Promise<{ readonly authorization: string }>
   /** All rows of all tables: what a refused request must leave as it was. */
   readonly everything: () => Promise<Record<string, unknown[]>>
   readonly close: () => Promise<void>
@@ -68,6 +73,18 @@ export async function startApp(overrides: Partial<Config> = {}): Promise<TestApp
     app,
     store,
     call: (line, body, headers) => callAt(url, line, body, headers),
+    keyWith: async (...scopes) => {
+      const id = `key_${randomUUID()}`
+      const { key, secret, hash } = newKey({
+        id,
+        name: 'test',
+        scopes,
+        createdAt: Date.now(),
+        expiresAt: null,
+      })
+      await store.keys.add(key, hash)
+      return { authorization: `Bearer ${secret}` }
+    },
     everything,
     close: async () => {
       await app.close()

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Actor, Scope } from '../directory/actor.ts'
-import { DirectoryError, type Problem, refusal } from '../directory/errors.ts'
+import { DirectoryError, type Problem, type Refusal, refusal } from '../directory/errors.ts'
 import type { ApiKey, KeyStore } from '../directory/key.ts'
 import { lackOfScope } from '../directory/policy.ts'
 import { hashOf } from './authenticate.ts'
@@ -12,6 +12,13 @@ export interface NewKey {
   readonly scopes?: unknown
   /** A date or a time of ISO 8601, in the future; null or left out, the key does not expire. */
   readonly expires_at?: unknown
+}
+
+export interface Creation {
+  /** Names the request, so that a repetition makes no second key; left out, it is random. */
+  readonly id?: string | undefined
+  /** Only judges; nothing is kept, and the secret is worth nothing. */
+  readonly dryRun?: boolean | undefined
 }
 
 export interface KeysOptions {
@@ -31,13 +38,24 @@ export type Keys = ReturnType<typeof createKeys>
 
 export function createKeys({ store, now, onRevoked }: KeysOptions) {
   return {
-    /** Makes a key. The secret is told this once; what is kept of it can not be turned back into it. */
-    async create(actor: Actor, asked: NewKey): Promise<{ readonly key: ApiKey; readonly secret: string }> {
+    /**
+     * Makes a key. The secret is told this once; what is kept of it can not be turned back into it.
+     * Rejects with `conflict` where there is a key with the id already.
+     */
+    async create(
+      actor: Actor,
+      asked: NewKey,
+      { id, dryRun }: Creation = {},
+    ): Promise<{ readonly key: ApiKey; readonly secret: string }> {
       requireAdmin(actor)
       const createdAt = now()
-      const made = newKey({ id: `key_${randomText(16, lowerCase)}`, createdAt, ...judge(asked, createdAt) })
-      await store.add(made.key, made.hash)
-      return { key: made.key, secret: made.secret }
+      const ownId = id ?? `key_${randomText(16, lowerCase)}`
+      const { key, secret, hash } = newKey({ id: ownId, createdAt, ...judge(asked, createdAt) })
+      if (dryRun) return { key, secret }
+      await store.add(key, hash, id !== undefined)
+      // Asked again after a connection was lost, the store may find the key that it added itself.
+      if (id !== undefined && (await store.find(hash)) === undefined) throw new DirectoryError(madeBefore(id))
+      return { key, secret }
     },
 
     /** Every key, revoked and expired ones too, in the order in which they were made. */
@@ -62,6 +80,12 @@ export function newKey(of: Pick<ApiKey, 'id' | 'name' | 'scopes' | 'createdAt' |
   const secret = `rk_${randomText(32, lettersAndDigits)}`
   const key: ApiKey = { ...of, revokedAt: null, lastUsedAt: null }
   return { key, secret, hash: hashOf(secret) }
+}
+
+/** Its secret is gone, so all that can be told is which it is. */
+function madeBefore(id: string): Refusal {
+  const message = `This request has made the API key ${id} before. Its secret was shown then and is not kept; revoke it and make another`
+  return refusal('conflict', message)
 }
 
 function requireAdmin(actor: Actor): void {

@@ -1,10 +1,10 @@
-import { isUtf8 } from 'node:buffer'
 import type { FastifyRequest } from 'fastify'
 import type { Preconditions } from '../directory/command.ts'
 import { DirectoryError, type Problem, refusal } from '../directory/errors.ts'
 import type { FieldName } from '../directory/fields.ts'
 import type { Patch } from '../directory/patch.ts'
 import type { User } from '../directory/user.ts'
+import { readJsonObject } from './body.ts'
 
 /**
  * What the contracts have in common in reading a request. Nothing here throws: what is wrong becomes
@@ -33,7 +33,7 @@ export interface Expected {
 /** Decodes a JSON body and the conditional headers. */
 export function decodeWrite(request: FastifyRequest, { properties, required = [], id }: Expected): Decoded {
   const { ifMatch, ifNoneMatch, problems: headerProblems } = decodePreconditions(request)
-  const body = readJsonObject(request)
+  const body = readJsonObject(request, isJson, 'application/json')
   const isRead = 'object' in body
   const decoded = isRead ? toPatch(body.object, properties, id) : { patch: {}, problems: [body.problem] }
   return {
@@ -65,73 +65,9 @@ function toPatch(
   return { patch, problems }
 }
 
-const jsonType = /^application\/(?:[\w!#$&^.-]+\+)?json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?;?$/i
+const jsonType = /^application\/(?:[\w!#$&^.-]+\+)?json$/
 
-function readJsonObject(
-  request: FastifyRequest,
-): { readonly object: object } | { readonly problem: Problem } {
-  const problem = badHeader(request)
-  if (problem !== undefined) return { problem }
-  const bytes = request.body
-  const wrong = (message: string) => ({ problem: { property: 'body', message } })
-  if (!(bytes instanceof Buffer) || bytes.length === 0) return wrong('must be a JSON object, and is empty')
-  if (!isUtf8(bytes)) return wrong('must be valid UTF-8')
-  try {
-    const text = bytes.toString()
-    const value: unknown = JSON.parse(text)
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-      return wrong('must be a JSON object')
-    // JSON.parse keeps the last of two members with one name: a value would be lost without a word.
-    if (countMembers(text) !== Object.keys(value).length) return wrong('must not name a property twice')
-    return { object: value }
-  } catch (error) {
-    const at = /position (\d+)/.exec(String(error))?.[1]
-    return wrong(`must be valid JSON${at === undefined ? '' : `, and breaks at position ${at}`}`)
-  }
-}
-
-/** A body that is not what it is taken for is not read: neither as another type nor as it was packed. */
-function badHeader({ headers }: FastifyRequest): Problem | undefined {
-  const location = 'header'
-  const type = headers['content-type']
-  if (type !== 'application/json' && !jsonType.test(type ?? '')) {
-    return { property: 'Content-Type', location, message: 'must be application/json' }
-  }
-  if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity') {
-    return { property: 'Content-Encoding', location, message: 'must be left out' }
-  }
-  if (
-    headers['transfer-encoding'] !== undefined &&
-    headers['transfer-encoding'].toLowerCase() !== 'chunked'
-  ) {
-    return { property: 'Transfer-Encoding', location, message: 'must be chunked' }
-  }
-  return undefined
-}
-
-/** How many members the object that a sound JSON text consists of has, repeated names included. */
-function countMembers(text: string): number {
-  let members = 0
-  let depth = 0
-  for (let i = 0; i < text.length; i++) {
-    switch (text[i]) {
-      case '"':
-        for (i++; text[i] !== '"'; i++) if (text[i] === '\\') i++
-        break
-      case '{':
-      case '[':
-        depth++
-        break
-      case '}':
-      case ']':
-        depth--
-        break
-      case ':':
-        if (depth === 1) members++
-    }
-  }
-  return members
-}
+const isJson = (type: string) => type === 'application/json' || jsonType.test(type)
 
 /** RFC 9110, sections 13.1.1 and 13.1.2. Tags that are not ours match nothing. */
 export function decodePreconditions({

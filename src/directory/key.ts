@@ -23,8 +23,11 @@ export interface ApiKey {
  * `outcome_unknown` too.
  */
 export interface KeyStore {
-  /** Adds a key, in place of the one that has its id, should there be one. */
-  readonly add: (key: ApiKey, hash: string) => Promise<void>
+  /**
+   * Adds a key, in place of the one that has its id, should there be one.
+   * @param onlyIfNew leaves that one as it is instead
+   */
+  readonly add: (key: ApiKey, hash: string, onlyIfNew?: boolean) => Promise<void>
   /** All keys, revoked and expired ones too, in the order in which they were made. */
   readonly list: () => Promise<readonly ApiKey[]>
   /** The key with this hash, whether it works or not. */

@@ -30,6 +30,7 @@ export async function document(app: FastifyInstance): Promise<void> {
       tags: [
         { name: 'adoption', description: 'The pet-adoption service' },
         { name: 'records', description: 'The records service' },
+        { name: 'v1', description: 'The platform API' },
       ],
     },
   })

@@ -42,6 +42,12 @@ export function keepingKeys(given: () => Given): void {
     expect(await store.keys.find(old)).toBeUndefined()
     expect(await store.keys.find(fresh)).toEqual(key(1, { name: 'next' }))
     expect(await store.keys.list()).toHaveLength(1)
+    const later = hash()
+    await store.keys.add(key(1, { name: 'later' }), later, true)
+    expect(await store.keys.find(later)).toBeUndefined()
+    expect(await store.keys.find(fresh)).toEqual(key(1, { name: 'next' }))
+    await store.keys.add(key(2), later, true)
+    expect(await store.keys.find(later)).toEqual(key(2))
   })
 
   it('revokes a key once, at the time of the first', async () => {

@@ -5,6 +5,9 @@ import { patience, type Row, type Statement } from './pool.ts'
 
 const columns = 'id, name, scopes, created_at, expires_at, revoked_at, last_used_at'
 
+const replaced = `UPDATE SET hash = $1, name = $3, scopes = $4, created_at = $5, expires_at = $6,
+  revoked_at = $7, last_used_at = $8`
+
 /**
  * API keys. What writes here does the same however often it is done, so it is tried again like what reads.
  * @param run runs a statement, again where it fails for a reason that passes
@@ -15,11 +18,10 @@ export function createKeyStore(
   const write = (text: string, parameters: Statement['parameters'] = []) =>
     run({ text, parameters, prepare: true }, patience, toWriteError)
   return {
-    add: async ({ id, name, scopes, createdAt, expiresAt, revokedAt, lastUsedAt }, hash) => {
+    add: async ({ id, name, scopes, createdAt, expiresAt, revokedAt, lastUsedAt }, hash, onlyIfNew) => {
       await write(
         `INSERT INTO keys (hash, ${columns}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (id) DO UPDATE SET hash = $1, name = $3, scopes = $4, created_at = $5,
-           expires_at = $6, revoked_at = $7, last_used_at = $8`,
+         ON CONFLICT (id) DO ${onlyIfNew ? 'NOTHING' : replaced}`,
         [hash, id, name, scopes.join(' '), createdAt, expiresAt, revokedAt, lastUsedAt],
       )
     },

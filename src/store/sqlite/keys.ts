@@ -4,7 +4,7 @@ import type { ApiKey, KeyStore } from '../../directory/key.ts'
 
 /** What the writer can be asked to do with keys. */
 export type KeyTask = { readonly kind: 'key' } & (
-  | { readonly verb: 'add'; readonly key: ApiKey; readonly hash: string }
+  | { readonly verb: 'add'; readonly key: ApiKey; readonly hash: string; readonly onlyIfNew: boolean }
   | { readonly verb: 'revoke'; readonly id: string; readonly at: number }
   | { readonly verb: 'used'; readonly times: readonly (readonly [id: string, at: number])[] }
 )
@@ -19,7 +19,9 @@ const columns = 'id, name, scopes, created_at, expires_at, revoked_at, last_used
 
 /** The writer's side: runs a task inside the transaction under way. */
 export function createKeyWriter(db: DatabaseSync): (task: KeyTask) => KeyDone {
-  const add = db.prepare(`INSERT OR REPLACE INTO keys (hash, ${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
+  const into = `INTO keys (hash, ${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+  const replace = db.prepare(`INSERT OR REPLACE ${into}`)
+  const insert = db.prepare(`INSERT ${into} ON CONFLICT (id) DO NOTHING`)
   const revoke = db.prepare(
     `UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ? RETURNING ${columns}`,
   )
@@ -28,6 +30,7 @@ export function createKeyWriter(db: DatabaseSync): (task: KeyTask) => KeyDone {
     switch (task.verb) {
       case 'add': {
         const { id, name, scopes, createdAt, expiresAt, revokedAt, lastUsedAt } = task.key
+        const add = task.onlyIfNew ? insert : replace
         add.run(task.hash, id, name, scopes.join(' '), createdAt, expiresAt, revokedAt, lastUsedAt)
         return { outcome: 'key', key: null }
       }
@@ -51,7 +54,8 @@ export function createKeyStore(db: DatabaseSync, run: (task: KeyTask) => Promise
   const byHash = db.prepare(`SELECT ${columns} FROM keys WHERE hash = ?`)
   const all = db.prepare(`SELECT ${columns} FROM keys ORDER BY created_at, id`)
   return {
-    add: async (key, hash) => void (await run({ kind: 'key', verb: 'add', key, hash })),
+    add: async (key, hash, onlyIfNew = false) =>
+      void (await run({ kind: 'key', verb: 'add', key, hash, onlyIfNew })),
     list: async () => all.all().map(toKey),
     find: async (hash) => {
       const row = byHash.get(hash)

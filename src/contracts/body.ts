@@ -1,0 +1,161 @@
+import { isUtf8 } from 'node:buffer'
+import type { FastifyRequest } from 'fastify'
+import type { Problem } from '../directory/errors.ts'
+
+/** Reading the body of a request as JSON. Nothing here throws: what is wrong is a problem to be told. */
+export type ReadJson = { readonly value: unknown; readonly text: string } | { readonly problem: Problem }
+
+/** A media type in lower case, where its character set is UTF-8 or not said (RFC 9110, section 8.3). */
+const mediaType =
+  /^\s*([\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+)\s*(?:;\s*charset\s*=\s*(?:"utf-8"|utf-8)\s*)?;?\s*$/i
+
+/** The media type of a request, or undefined where it has none, or none in UTF-8. */
+export function typeOf({ headers }: Pick<FastifyRequest, 'headers'>): string | undefined {
+  const type = headers['content-type']
+  if (type === undefined || type === 'application/json') return type
+  return mediaType.exec(type)?.[1]?.toLowerCase()
+}
+
+/**
+ * Reads the body as the JSON of one of the media types, in UTF-8.
+ * @param said what is told where the type is another
+ */
+export function readJson(
+  request: FastifyRequest,
+  accepts: (type: string) => boolean,
+  said: string,
+): ReadJson {
+  const problem = badHeader(request, accepts, said)
+  if (problem !== undefined) return { problem }
+  const bytes = request.body
+  if (!(bytes instanceof Buffer) || bytes.length === 0) return wrong('must be JSON, and is empty')
+  if (!isUtf8(bytes)) return wrong('must be valid UTF-8')
+  const text = bytes.toString()
+  try {
+    return { value: JSON.parse(text), text }
+  } catch (error) {
+    const at = /position (\d+)/.exec(String(error))?.[1]
+    return wrong(`must be valid JSON${at === undefined ? '' : `, and breaks at position ${at}`}`)
+  }
+}
+
+/** Reads the body as one JSON object. */
+export function readJsonObject(
+  request: FastifyRequest,
+  accepts: (type: string) => boolean,
+  said: string,
+): { readonly object: object; readonly text: string } | { readonly problem: Problem } {
+  const read = readJson(request, accepts, said)
+  if ('problem' in read) return read
+  const { value, text } = read
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return wrong('must be a JSON object')
+  // JSON.parse keeps the last of two members with one name: a value would be lost without a word.
+  if (countMembers(text) !== Object.keys(value).length) return wrong('must not name a property twice')
+  return { object: value, text }
+}
+
+export function wrong(message: string): { readonly problem: Problem } {
+  return { problem: { property: 'body', message } }
+}
+
+/** A body that is not what it is taken for is not read: neither as another type nor as it was packed. */
+function badHeader(
+  request: FastifyRequest,
+  accepts: (type: string) => boolean,
+  said: string,
+): Problem | undefined {
+  const location = 'header'
+  const { headers } = request
+  const type = typeOf(request)
+  if (type === undefined || !accepts(type)) {
+    return { property: 'Content-Type', location, message: `must be ${said}` }
+  }
+  if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity') {
+    return { property: 'Content-Encoding', location, message: 'must be left out' }
+  }
+  if (
+    headers['transfer-encoding'] !== undefined &&
+    headers['transfer-encoding'].toLowerCase() !== 'chunked'
+  ) {
+    return { property: 'Transfer-Encoding', location, message: 'must be chunked' }
+  }
+  return undefined
+}
+
+/** How many members the object that a sound JSON text consists of has, repeated names included. */
+function countMembers(text: string): number {
+  let members = 0
+  let depth = 0
+  for (let i = 0; i < text.length; i++) {
+    switch (text[i]) {
+      case '"':
+        i = endOfString(text, i)
+        break
+      case '{':
+      case '[':
+        depth++
+        break
+      case '}':
+      case ']':
+        depth--
+        break
+      case ':':
+        if (depth === 1) members++
+    }
+  }
+  return members
+}
+
+/** Whether any object of a sound JSON text names a member twice, however deep it lies. */
+export function namesTwice(text: string): boolean {
+  const open: (Set<string> | undefined)[] = []
+  let last = ''
+  for (let i = 0; i < text.length; i++) {
+    switch (text[i]) {
+      case '"': {
+        const end = endOfString(text, i)
+        last = text.slice(i, end + 1)
+        i = end
+        break
+      }
+      case '{':
+        open.push(new Set())
+        break
+      case '[':
+        open.push(undefined)
+        break
+      case '}':
+      case ']':
+        open.pop()
+        break
+      case ':': {
+        const name = last.includes('\\') ? String(JSON.parse(last)) : last.slice(1, -1)
+        const names = open.at(-1)
+        if (names?.has(name)) return true
+        names?.add(name)
+      }
+    }
+  }
+  return false
+}
+
+/** How deeply the lists and objects of a sound JSON text are nested. */
+export function depthOf(text: string): number {
+  let depth = 0
+  let most = 0
+  for (let i = 0; i < text.length; i++) {
+    const at = text[i]
+    if (at === '"') i = endOfString(text, i)
+    else if (at === '{' || at === '[') most = Math.max(most, ++depth)
+    else if (at === '}' || at === ']') depth--
+  }
+  return most
+}
+
+/** Where the string that begins at a place ends. */
+function endOfString(text: string, start: number): number {
+  let i = start + 1
+  for (; text[i] !== '"'; i++) if (text[i] === '\\') i++
+  return i
+}

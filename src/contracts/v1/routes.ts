@@ -1,0 +1,76 @@
+import type { FastifyInstance, FastifySchema, RouteHandlerMethod } from 'fastify'
+import type { Keys } from '../../access/keys.ts'
+import type { Passwords } from '../../access/passwords.ts'
+import { type Contract, isUnder } from '../contract.ts'
+import { createBatch } from './batch.ts'
+import { createCounters } from './counters.ts'
+import { patchTypes } from './decode.ts'
+import { docs } from './docs.ts'
+import { refuse } from './errors.ts'
+import { createIds } from './ids.ts'
+import { createKeyRoutes } from './keys.ts'
+import { createList } from './list.ts'
+import { createProfile, profileTypes } from './profile.ts'
+import { createUsers } from './users.ts'
+
+export interface V1Options {
+  readonly keys: Keys
+  readonly passwords: Passwords
+  /** What links start with, without a slash at the end; undefined for what each request says. */
+  readonly publicUrl: string | undefined
+}
+
+/** The platform API, `/v1/…`. */
+export function v1({ keys, passwords, publicUrl }: V1Options): Contract {
+  return {
+    name: 'v1',
+    knowsCredentials: true,
+    owns: (_method, path) => isUnder(path, '/v1'),
+    refuse,
+    routes(app, directory) {
+      const ids = createIds(directory)
+      const users = createUsers({ directory, ids, passwords })
+      const profile = createProfile({ directory, ids })
+      const counters = createCounters({ directory, ids })
+      const batch = createBatch({ directory, ids, passwords })
+      const keyRoutes = createKeyRoutes(keys)
+      const add = adder(app)
+
+      add('GET', '/v1/users', docs.list, createList({ directory, publicUrl }))
+      add('POST', '/v1/users', docs.create, users.create)
+      add('GET', '/v1/users/:id', docs.get, users.get)
+      add('PATCH', '/v1/users/:id', docs.update, users.update, patchTypes)
+      add('DELETE', '/v1/users/:id', docs.erase, users.erase)
+      add('GET', '/v1/users/:id/profile', docs.getProfile, profile.get)
+      add('PATCH', '/v1/users/:id/profile', docs.updateProfile, profile.update, profileTypes)
+      add('GET', '/v1/users/:id/counters', docs.getCounters, counters.get)
+      add('PATCH', '/v1/users/:id/counters', docs.updateCounters, counters.update, patchTypes)
+      add('POST', '/v1/users/batch', docs.batch, batch)
+      add('GET', '/v1/keys', docs.listKeys, keyRoutes.list)
+      add('POST', '/v1/keys', docs.createKey, keyRoutes.create)
+      add('DELETE', '/v1/keys/:id', docs.revokeKey, keyRoutes.revoke)
+      add('GET', '/v1/user', docs.me, users.me)
+    },
+  }
+}
+
+/** Adds a route, with and without a slash at the end. */
+function adder(app: FastifyInstance) {
+  return <H extends (...args: never[]) => unknown>(
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+    url: string,
+    schema: FastifySchema,
+    handler: H,
+    acceptPatch?: string,
+  ): void => {
+    for (const slash of ['', '/']) {
+      app.route({
+        method,
+        url: `${url}${slash}`,
+        schema: { ...schema, hide: slash !== '' },
+        ...(acceptPatch !== undefined && { config: { acceptPatch } }),
+        handler: handler as unknown as RouteHandlerMethod,
+      })
+    }
+  }
+}

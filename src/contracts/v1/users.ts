@@ -1,0 +1,149 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Passwords } from '../../access/passwords.ts'
+import type { Context, Directory, Result } from '../../directory/directory.ts'
+import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
+import { lengthOf } from '../../directory/field-types.ts'
+import type { FieldName } from '../../directory/fields.ts'
+import { parseId, type User } from '../../directory/user.ts'
+import { readJsonObject } from '../body.ts'
+import { context } from '../contract.ts'
+import { decodePreconditions, entityTag, isNotModified } from '../request.ts'
+import { previewOf, sendPreview, sendUser } from './answer.ts'
+import { type DecodedBody, decodeBody, decodeUpdate, isPlainJson, patchTypes } from './decode.ts'
+import type { Ids } from './ids.ts'
+import { decodeOptions, decodeOptionsSlowly, markReplay } from './options.ts'
+import { encodeUser, properties } from './wire.ts'
+
+export interface ById {
+  Params: { id: string }
+}
+
+export interface UsersOptions {
+  readonly directory: Directory
+  readonly ids: Ids
+  readonly passwords: Passwords
+}
+
+/** Create, read, update and delete, as page 002 and its siblings have them. */
+export function createUsers({ directory, ids, passwords }: UsersOptions) {
+  async function show(request: FastifyRequest, reply: FastifyReply, user: User) {
+    reply.header('etag', entityTag(user))
+    return isNotModified(request, user) ? reply.code(304).send() : encodeUser(user)
+  }
+
+  return {
+    get: async (request: FastifyRequest<ById>, reply: FastifyReply) =>
+      show(request, reply, await directory.get(context(request), await ids(request.params.id))),
+
+    /** The caller's own user: a person has one, a key has none. */
+    me: async (request: FastifyRequest, reply: FastifyReply) => {
+      const { kind, id } = request.actor
+      const own = kind === 'person' ? parseId(id ?? '') : undefined
+      if (own === undefined) throw new DirectoryError(noPerson)
+      return show(request, reply, await directory.get(context(request), own))
+    },
+
+    update: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
+      const { id: uid } = request.params
+      const known = ids(uid)
+      const decoded = decodeUpdate(request, { properties, types: patchTypes, uid })
+      const options = decodeOptions(request)
+      const asked = {
+        ...decoded,
+        ...options,
+        problems: joined(options.problems, decoded.problems),
+        id: typeof known === 'number' ? known : await known,
+      }
+      return sendUser(reply, await directory.update(context(request), asked), encodeUser)
+    },
+
+    create: async (request: FastifyRequest, reply: FastifyReply) => {
+      const { ifMatch, ifNoneMatch, problems: wrong } = decodePreconditions(request)
+      const body = readJsonObject(request, isPlainJson, 'application/json')
+      const decoded: DecodedNew =
+        'object' in body ? decodeNew(body.object) : { patch: {}, problems: [body.problem] }
+      const options = decodeOptions(request)
+      const problems = [...wrong, ...options.problems, ...decoded.problems]
+      const needed = 'object' in body ? required : []
+      const asked = { patch: decoded.patch, required: needed, ifMatch, ifNoneMatch }
+      const isKeyed = options.once !== undefined
+      const tried = await tryCreate(directory, context(request), { ...asked, problems }, isKeyed)
+      if (options.dryRun && tried !== undefined) return sendUser(reply, tried, encodeUser)
+      const { once } = await decodeOptionsSlowly(request, passwords)
+      const password = await passwords.hash(decoded.password ?? '')
+      const result = await directory.create(context(request), { ...asked, password, once })
+      reply.code(201).header('location', `/v1/users/${result.user.uid}`)
+      return sendUser(reply, result, encodeUser)
+    },
+
+    erase: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
+      const { problems, ...preconditions } = decodePreconditions(request)
+      const options = decodeOptions(request)
+      const id = await ids(request.params.id)
+      const asked = { ...preconditions, ...options, problems: joined(problems, options.problems), id }
+      const result = await directory.erase(context(request), asked)
+      if (result.fields !== undefined) {
+        const before = await directory.basis(context(request), id)
+        return sendPreview(reply, previewOf(result, encodeUser, before))
+      }
+      markReplay(reply, result)
+      return reply.code(204).send()
+    },
+  }
+}
+
+const noPerson = refusal(
+  'not_found',
+  'An API key is not a user; GET /v1/users/{user_id} shows the user with that id',
+)
+
+export const required: readonly FieldName[] = ['email', 'username']
+
+interface DecodedNew extends DecodedBody {
+  /** Well-formed, unless there are problems. */
+  readonly password?: string
+}
+
+/** The body of a user to be made: with a password, and the role `user` where it says nothing else. */
+export function decodeNew(body: object): DecodedNew {
+  const { password, ...rest } = body as { readonly password?: unknown }
+  const { patch, problems } = decodeBody(rest, properties, undefined)
+  const withRole = Object.hasOwn(patch, 'role') ? patch : { ...patch, role: 'user' }
+  const wrong = judgePassword(password)
+  if (wrong !== undefined) return { patch: withRole, problems: [...problems, wrong] }
+  return { patch: withRole, problems, password: String(password) }
+}
+
+function judgePassword(value: unknown): Problem | undefined {
+  const problem = (message: string) => ({ property: 'password', message })
+  if (value === undefined) return problem('is required')
+  if (typeof value !== 'string') return problem('must be a string')
+  if (!value.isWellFormed()) return problem('must be well-formed Unicode, without lone surrogates')
+  const length = lengthOf(value)
+  if (length < 8) return problem('must be at least 8 characters')
+  return length > 128 ? problem('must be at most 128 characters') : undefined
+}
+
+/**
+ * What would come of a creation. Hashing is dear, so this is seen before.
+ * @param isKeyed whether it may be a repetition, which conflicts with what it made the first time
+ * @returns nothing where that may be so
+ */
+export async function tryCreate(
+  directory: Directory,
+  of: Context,
+  asked: Parameters<Directory['create']>[1],
+  isKeyed: boolean,
+): Promise<Result | undefined> {
+  try {
+    return await directory.create(of, { ...asked, dryRun: true })
+  } catch (error) {
+    if (isKeyed && error instanceof DirectoryError && error.code === 'conflict') return undefined
+    throw error
+  }
+}
+
+export function joined(some: readonly Problem[], others: readonly Problem[]): readonly Problem[] {
+  if (some.length === 0) return others
+  return others.length === 0 ? some : [...some, ...others]
+}
