@@ -64,7 +64,6 @@ function watched(db: DatabaseSync, spent: Map<string, number>): DatabaseSync {
 }
 
 function nameOf(sql: string): string {
-  if (/^(SAVEPOINT|RELEASE)/.test(sql)) return 'savepoint for each unit'
   if (/^BEGIN/.test(sql)) return 'BEGIN, shared'
   if (/^COMMIT/.test(sql)) return 'COMMIT with its sync, shared'
   if (/INSERT INTO changes/.test(sql)) return 'the row of the change log'

@@ -52,7 +52,7 @@ export class FatalError extends Error {
 /**
  * Decides and writes groups of commands: one group is one transaction and one sync, and each command
  * is decided inside it on what the ones before it left. A unit that fails does so alone; when the
- * transaction itself fails, so does the whole group.
+ * storage fails, so does the whole group.
  */
 export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly Task[]) => Reply[] {
   const begin = db.prepare('BEGIN IMMEDIATE')
@@ -75,11 +75,17 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
   let cache = createUserCache(cachedUsers)
 
   function run(task: Task): Reply {
+    const { reply, users } = perform(task)
+    if (users !== undefined) for (const user of users) cache.put(user)
+    return reply
+  }
+
+  /** As `run`, in a savepoint of its own. */
+  function runAlone(task: Task): Reply {
     savepoint.run()
     try {
-      const { reply, users } = perform(task)
+      const reply = run(task)
       release.run()
-      if (users !== undefined) for (const user of users) cache.put(user)
       return reply
     } catch (error) {
       if (!db.isTransaction || isStorageFailure(error)) throw error
@@ -145,19 +151,28 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
     return cache.get(id) ?? units.read(id)
   }
 
-  return (tasks) => {
+  function runGroup(tasks: readonly Task[], how: (task: Task) => Reply): Reply[] | Error {
     try {
       begin.run()
-      const replies = tasks.map(run)
+      const replies = tasks.map(how)
       commit.run()
       return replies
     } catch (error) {
       if (isFailedSync(error)) throw new FatalError('A sync of the database failed', { cause: error })
       if (db.isTransaction) rollback.run()
       cache = createUserCache(cachedUsers)
-      const reason = error instanceof Error ? error.message : String(error)
-      return tasks.map(() => ({ outcome: 'unavailable', reason }))
+      return error instanceof Error ? error : new Error(String(error))
     }
+  }
+
+  return (tasks) => {
+    let replies = runGroup(tasks, run)
+    // A unit that fails for a reason nobody expected is next to never, so the group is done again then,
+    // rather than have a savepoint for every unit.
+    if (replies instanceof Error && !isStorageFailure(replies)) replies = runGroup(tasks, runAlone)
+    if (!(replies instanceof Error)) return replies
+    const { message: reason } = replies
+    return tasks.map(() => ({ outcome: 'unavailable', reason }))
   }
 }
 

@@ -9,6 +9,8 @@ export const columns = ['id', 'uid', 'status', 'version', 'created_at', 'updated
 
 type Row = readonly SQLOutputValue[]
 
+const emptyUser = Object.fromEntries(columns.map((name) => [name, null])) as unknown as User
+
 const kinds = columns.map((name) => {
   const type = name in catalogue ? catalogue[name as FieldName].schema.type : 'plain'
   return type === 'boolean' || type === 'array' ? type : 'plain'
@@ -16,18 +18,18 @@ const kinds = columns.map((name) => {
 
 /** @param row a row read as an array, with the columns above */
 export function toUser(row: Row): User {
-  const user: Record<string, unknown> = {}
+  // A copy of one object and then what has a value, rather than property by property: half the time.
+  const user: Record<string, unknown> = { ...emptyUser }
   for (let i = 0; i < columns.length; i++) {
     const value = row[i]
-    const kind = kinds[i]
-    user[columns[i] as string] =
-      value === null || kind === 'plain'
-        ? value
-        : kind === 'boolean'
-          ? value === 1
-          : JSON.parse(String(value))
+    if (value !== null)
+      user[columns[i] as string] = kinds[i] === 'plain' ? value : unpackValue(kinds[i], value)
   }
   return user as unknown as User
+}
+
+function unpackValue(kind: string | undefined, value: unknown): unknown {
+  return kind === 'boolean' ? value === 1 : JSON.parse(String(value))
 }
 
 /** A field's value as SQLite keeps it. */
@@ -48,8 +50,6 @@ export function pack(user: User): Packed {
 export function unpack(packed: Packed): User {
   return { ...emptyUser, ...packed }
 }
-
-const emptyUser = Object.fromEntries(columns.map((name) => [name, null])) as unknown as User
 
 /** An outcome with its user packed. */
 export type PackedOutcome = Exclude<Outcome, { user: User }> | Repacked<Extract<Outcome, { user: User }>>

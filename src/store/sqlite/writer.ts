@@ -1,6 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
-import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { type MessagePort, parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads'
 import type { Rules } from '../../directory/field-types.ts'
+import type { CopierOptions, FromCopier, ToCopier } from './copier.ts'
 import { createGroups, FatalError, isFailedSync, type Reply, type Task } from './group.ts'
 import { migrate } from './migrate.ts'
 
@@ -20,7 +21,7 @@ export type ToWriter = { readonly batch: string } | { readonly close: true }
 export type FromWriter = { readonly ready: true } | { readonly replies: string } | { readonly fatal: string }
 
 /** Committed units after which the write-ahead log is copied into the database. */
-const unitsPerCheckpoint = 2_000
+const unitsPerCheckpoint = 8_000
 /** Milliseconds without a write after which it is copied anyway. */
 const idleTime = 500
 
@@ -37,15 +38,26 @@ function open({ path, rules, maxPages }: WriterOptions) {
 function serve(port: MessagePort, options: WriterOptions): void {
   const { db, commit } = open(options)
   const checkpoint = db.prepare('PRAGMA wal_checkpoint(PASSIVE)')
+  const copier = startCopier(options.path, guarded(finishCopying))
   let sinceCheckpoint = 0
+  let copying = false
   let idle: NodeJS.Timeout | undefined
 
   function copyToDatabase(): void {
     clearTimeout(idle)
     idle = undefined
+    if (copying) return
+    copying = true
+    copier.ask('copy')
+  }
+
+  /** The little that came in since, so that the log can start anew. */
+  function finishCopying(message: FromCopier): void {
+    if ('failed' in message) throw new FatalError('A sync of the database failed', { cause: message.failed })
+    copying = false
+    sinceCheckpoint = 0
     try {
       checkpoint.get()
-      sinceCheckpoint = 0
     } catch (error) {
       // A full disk only delays the copy. A failed sync can not be mended by trying again.
       if (isFailedSync(error)) throw new FatalError('A sync of the database failed', { cause: error })
@@ -62,11 +74,12 @@ function serve(port: MessagePort, options: WriterOptions): void {
     }
     sinceCheckpoint += replies.reduce((count, reply) => count + written(reply), 0)
     if (sinceCheckpoint >= unitsPerCheckpoint) copyToDatabase()
-    else if (sinceCheckpoint > 0) idle = idle?.refresh() ?? setTimeout(guarded(copyToDatabase), idleTime)
+    else if (sinceCheckpoint > 0) idle = idle?.refresh() ?? setTimeout(copyToDatabase, idleTime)
   }
 
-  function close(): void {
+  async function close(): Promise<void> {
     clearTimeout(idle)
+    await copier.end()
     db.close()
     port.close()
   }
@@ -97,16 +110,36 @@ function serve(port: MessagePort, options: WriterOptions): void {
         message = (receiveMessageOnPort(port) as { message: ToWriter } | undefined)?.message
       }
       if (batches.length > 0) runGroup(batches)
-      if (closing) close()
+      if (closing) void close()
     }),
   )
   post({ ready: true })
 }
 
+function startCopier(path: string, onMessage: (message: FromCopier) => void) {
+  const workerData: CopierOptions = { path }
+  // It handles next to no objects, and shall not keep the writer alive.
+  const resourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 }
+  const worker = new Worker(new URL('./copier.ts', import.meta.url), { workerData, resourceLimits })
+  worker.unref()
+  const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
+  worker.on('message', onMessage)
+  const ask = (message: ToCopier) => worker.postMessage(message)
+  return {
+    ask,
+    end: () => {
+      ask('close')
+      return ended
+    },
+  }
+}
+
+const nothingWritten: ReadonlySet<string> = new Set(['refused', 'previewed', 'unavailable', 'failed'])
+
 /** How much a task may have written. */
 function written(reply: Reply): number {
   if (reply.outcome === 'batch') return reply.outcomes.length
-  return ['refused', 'previewed', 'unavailable', 'failed'].includes(reply.outcome) ? 0 : 1
+  return nothingWritten.has(reply.outcome) ? 0 : 1
 }
 
 if (parentPort !== null) serve(parentPort, workerData as WriterOptions)
