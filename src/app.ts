@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { type Authenticator, createAuthenticator } from './access/authenticate.ts'
@@ -24,6 +24,7 @@ import { observe } from './server/observe.ts'
 import { document } from './server/openapi.ts'
 import { operate } from './server/operations.ts'
 import { createServer } from './server/server.ts'
+import { newUid } from './uid.ts'
 
 export interface AppOptions {
   readonly config: Config
@@ -112,16 +113,4 @@ function writeDownUses({ flush }: Authenticator, log: Logger): () => Promise<voi
     clearInterval(timer)
     return write()
   }
-}
-
-const letters = '0123456789abcdefghijklmnopqrstuvwxyz'
-
-/** `usr_` and 16 random characters: 82 bits. */
-function newUid(): string {
-  let uid = 'usr_'
-  while (uid.length < 20) {
-    // 252 is the largest multiple of 36 below 256: each letter is as likely as the next.
-    for (const byte of randomBytes(24)) if (byte < 252 && uid.length < 20) uid += letters[byte % 36]
-  }
-  return uid
 }

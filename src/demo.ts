@@ -2,8 +2,9 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { newKey } from './access/keys.ts'
 import type { Actor } from './directory/actor.ts'
-import { createDirectory } from './directory/directory.ts'
+import { type Context, createDirectory, type Directory } from './directory/directory.ts'
 import type { Rules } from './directory/field-types.ts'
+import { fieldNames } from './directory/fields.ts'
 import type { Patch } from './directory/patch.ts'
 import type { Store } from './directory/store.ts'
 import type { User } from './directory/user.ts'
@@ -93,6 +94,30 @@ export async function addDemoPeople(store: Store, rules: Rules): Promise<number>
     await directory.create({ actor, requestId: 'demo' }, { patch })
   }
   return people.length - missing
+}
+
+/**
+ * Erases the sample people who were never changed, so that somebody else's people find room.
+ * @returns the uids of those who have gone, now or before, by the ids that may be taken over
+ */
+export async function retireDemoPeople(
+  store: Store,
+  directory: Pick<Directory, 'erase'>,
+  context: Context,
+): Promise<Map<number, string>> {
+  const vacated = new Map<number, string>()
+  for (const [index, person] of people.entries()) {
+    const user = await store.get(index + 1)
+    if (user?.uid !== person.uid) continue
+    if (isUntouched(user, person.patch)) await directory.erase(context, { id: user.id, ifMatch: [1] })
+    else if (user.status !== 'erased') continue
+    vacated.set(user.id, person.uid)
+  }
+  return vacated
+}
+
+function isUntouched(user: User, patch: Patch): boolean {
+  return user.version === 1 && fieldNames.every((name) => user[name] === (patch[name] ?? null))
 }
 
 const demoKey = 'key_demo'

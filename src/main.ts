@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
+import { backupUsage, runBackupCommand } from './backup-command.ts'
 import { readConfig } from './config.ts'
+import { exportUsage, runExportCommand } from './export-command.ts'
+import { importUsage, runImportCommand } from './import-command.ts'
 import { keyUsage, runKeyCommand } from './key-command.ts'
-import { startService } from './service.ts'
 import { runUserCommand, UsageError, userUsage } from './user-command.ts'
 
 /** The edge of the process: arguments, signals, exit codes. */
@@ -11,14 +13,19 @@ import { runUserCommand, UsageError, userUsage } from './user-command.ts'
 const usage = `roster: a user-profile service
 
   roster serve [--demo]     serve; --demo adds sample people and opens the contracts to this machine
-${keyUsage}${userUsage}
+${keyUsage}${userUsage}${importUsage}${exportUsage}${backupUsage}
 Settings come from the environment: see docs/reference/config.md.
 `
 
 async function main(argv: readonly string[]): Promise<void> {
   const [first, ...following] = argv
-  if (first === 'key' && !following.some((arg) => /^(-h|--help)$/.test(arg))) {
-    return runKeyCommand(following, readConfig)
+  const isHelp = following.some((arg) => /^(-h|--help)$/.test(arg))
+  if (first === 'key' && !isHelp) return runKeyCommand(following, readConfig)
+  if (first === 'export' && !isHelp) return runExportCommand(following, readConfig)
+  if (first === 'backup' && !isHelp) return runBackupCommand(following, readConfig)
+  if (first === 'import' && !isHelp) {
+    process.exitCode = await runImportCommand(following, readConfig)
+    return
   }
   const { positionals, values } = parseArgs({
     args: [...argv],
@@ -37,6 +44,8 @@ async function main(argv: readonly string[]): Promise<void> {
 }
 
 async function serve(demo: boolean): Promise<void> {
+  // The other commands start without all that a server consists of.
+  const { startService } = await import('./service.ts')
   const config = readConfig(process.env, demo)
   const destination = pino.destination({ fd: 1, sync: false })
   const log = pino(

@@ -205,11 +205,9 @@ function importOver(current: User, command: Import, applied: Applied): Decision 
 }
 
 /** What a source can not rightly know of a record. */
-function unfit({ id, patch, source }: Import): Problem[] {
+function unfit({ patch, source }: Import): Problem[] {
   const { uid, status, created_at, updated_at } = source
   const problems: Problem[] = []
-  if (id !== undefined && id > maxImportedId)
-    problems.push({ property: 'id', message: `must be at most ${maxImportedId}` })
   if (uid !== undefined && !/^usr_[0-9a-z]{12,60}$/.test(uid))
     problems.push({ property: 'uid', message: 'must be usr_ and at least 12 of a-z and 0-9' })
   for (const [property, time] of Object.entries({ created_at, updated_at }))
@@ -222,8 +220,6 @@ function unfit({ id, patch, source }: Import): Problem[] {
   return problems
 }
 
-/** Half of what there is, so that an import can not use up the ids. */
-export const maxImportedId = 2 ** 52
 const lastTime = Date.UTC(9999, 11, 31)
 
 function startsFrom({ kind, removedToo }: Lifecycle): readonly Status[] {

@@ -26,6 +26,9 @@ export interface User extends FieldValues {
 
 export const maxId = Number.MAX_SAFE_INTEGER
 
+/** Half of what there is: an import, which moves the allocator, must not use up the ids. */
+export const maxImportedId = 2 ** 52
+
 /** An id in its one spelling: decimal, no sign, no leading zero, 1 … 2^53-1. */
 export function parseId(text: string): number | undefined {
   if (!/^[1-9]\d{0,15}$/.test(text)) return undefined

@@ -76,7 +76,7 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
 
   function run(task: Task): Reply {
     const { reply, users } = perform(task)
-    if (users !== undefined) for (const user of users) cache.put(user)
+    users?.forEach(task.kind === 'import' ? cache.refresh : cache.put)
     return reply
   }
 

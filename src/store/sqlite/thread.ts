@@ -17,6 +17,7 @@ const maxWaiting = 20_000
 const batchSize = 8
 
 interface Waiting {
+  readonly kind: Task['kind']
   readonly resolve: (done: Done) => void
   readonly reject: (error: Error) => void
 }
@@ -62,16 +63,16 @@ export async function startWriter({ path, rules, onFatal, maxPages, cache }: Thr
     const batch = sent.shift() ?? []
     count -= batch.length
     for (let i = 0; i < batch.length; i++) {
-      const { resolve, reject } = batch[i] as Waiting
+      const { kind, resolve, reject } = batch[i] as Waiting
       const reply = replies[i] as Reply
       switch (reply.outcome) {
         case 'committed':
         case 'unchanged':
         case 'previewed':
-          resolve(learn(reply))
+          resolve(learn(reply, kind))
           break
         case 'batch':
-          resolve({ outcome: 'batch', outcomes: reply.outcomes.map(learn) })
+          resolve({ outcome: 'batch', outcomes: reply.outcomes.map((one) => learn(one, kind)) })
           break
         case 'refused':
         case 'counted':
@@ -88,11 +89,12 @@ export async function startWriter({ path, rules, onFatal, maxPages, cache }: Thr
     if (count === 0) drained?.()
   }
 
-  function learn(reply: PackedOutcome): Outcome {
+  function learn(reply: PackedOutcome, kind: Task['kind']): Outcome {
     const outcome = unpackOutcome(reply)
     // What was told once may be out of date by now, and a preview never comes true.
     const stands = outcome.outcome === 'committed' || outcome.outcome === 'unchanged'
-    if (stands && !outcome.replayed) cache.put(outcome.user)
+    // A million people on their way in would push out everybody who is asked for.
+    if (stands && !outcome.replayed) (kind === 'import' ? cache.refresh : cache.put)(outcome.user)
     return outcome
   }
 
@@ -132,7 +134,7 @@ export async function startWriter({ path, rules, onFatal, maxPages, cache }: Thr
       const text = JSON.stringify(task)
       if (waiting.length === 0) setImmediate(flush)
       commands.push(text)
-      waiting.push({ resolve, reject })
+      waiting.push({ kind: task.kind, resolve, reject })
       count++
       if (waiting.length >= batchSize) flush()
     })

@@ -1,0 +1,218 @@
+import { createHmac } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import { type ClaimKind, claim } from '../directory/claims.ts'
+import type { Context, Directory, Result } from '../directory/directory.ts'
+import { DirectoryError, type Problem } from '../directory/errors.ts'
+import type { User } from '../directory/user.ts'
+import type { Person } from './people.ts'
+import type { Row } from './rows.ts'
+
+/** Puts people from a file into a directory, many at a time, and tells of each who could not be. */
+
+export type Clearable = 'email' | 'username'
+
+export interface ImportOptions {
+  readonly directory: Directory
+  readonly context: Context
+  /** Whether who is there already with other values is changed. */
+  readonly update: boolean
+  /** What a person goes without, rather than be rejected over it. */
+  readonly clear: ReadonlySet<Clearable>
+  /** Of this data folder, for the uids of people who come without an id. */
+  readonly secret: () => Buffer
+  /** The sample people who have made room, by their ids. */
+  readonly vacated: Map<number, string>
+  readonly onTold: (told: Told) => void
+}
+
+/** What is said of a row: that it was rejected, or what was left out of it. */
+export interface Told {
+  readonly line: number
+  readonly id?: number
+  readonly problems: readonly Problem[]
+  readonly rejected: boolean
+}
+
+export interface Counts {
+  created: number
+  updated: number
+  skipped: number
+  rejected: number
+}
+
+type Settled = {
+  readonly outcome: keyof Counts
+  readonly told?: Omit<Told, 'line'>
+}
+
+/** Rows under way: enough to share syncs, few enough that others get their turn. */
+const window = 256
+
+interface UnderWay {
+  readonly line: number
+  readonly keys: readonly string[]
+  readonly settled: Promise<Settled>
+}
+
+/** @throws DirectoryError `unavailable` or `outcome_unknown` where the store can not go on; what was counted is in */
+export async function importPeople(
+  people: AsyncIterable<Person>,
+  counts: Counts,
+  options: ImportOptions,
+): Promise<void> {
+  const underWay: UnderWay[] = []
+  const keysUnderWay = new Set<string>()
+  const put = createPut(options)
+
+  async function finishOldest(): Promise<void> {
+    const [oldest] = underWay
+    if (oldest === undefined) return
+    const { outcome, told } = await oldest.settled
+    underWay.shift()
+    for (const key of oldest.keys) keysUnderWay.delete(key)
+    counts[outcome]++
+    if (told !== undefined) options.onTold({ line: oldest.line, ...told })
+  }
+
+  for await (const person of people) {
+    const keys = 'problems' in person ? [] : keysOf(person)
+    // Of two rows that are after the same, the one that comes first in the file gets it.
+    while (underWay.length >= window || keys.some((key) => keysUnderWay.has(key))) await finishOldest()
+    // The allocator must not give an id that is on its way.
+    if (person.id === undefined)
+      while (underWay.some(({ keys: [key] }) => key?.startsWith('id'))) await finishOldest()
+    for (const key of keys) keysUnderWay.add(key)
+    const settled =
+      'problems' in person ? Promise.resolve(rejection(person.id, person.problems)) : put(person)
+    // It is waited for in its turn.
+    settled.catch(() => {})
+    underWay.push({ line: person.line, keys, settled })
+  }
+  while (underWay.length > 0) await finishOldest()
+}
+
+function rejection(id: number | undefined, problems: readonly Problem[]): Settled {
+  return { outcome: 'rejected', told: { ...(id !== undefined && { id }), problems, rejected: true } }
+}
+
+function keysOf({ id, patch }: Row): string[] {
+  const keys = (['email', 'username'] as const).flatMap((name) => {
+    const value = patch[name]
+    return typeof value === 'string' && value.length < 300 ? [`${name} ${claim(name, value).key}`] : []
+  })
+  return id === undefined ? keys : [`id ${id}`, ...keys]
+}
+
+function createPut({ directory, context, update, clear, secret, vacated }: ImportOptions) {
+  /** What a row may be sent as: under the id of the person that it is found to be about, or without some values. */
+  interface Attempt {
+    readonly id?: number | undefined
+    readonly without: readonly Clearable[]
+    readonly left: readonly Problem[]
+  }
+
+  async function put(row: Row, attempt: Attempt = { id: row.id, without: [], left: [] }): Promise<Settled> {
+    const { id, without, left } = attempt
+    try {
+      const result = await patiently(() => directory.import(context, asked(row, attempt)))
+      if (id !== undefined) vacated.delete(id)
+      const told = { id: result.user.id, problems: left, rejected: false }
+      return { outcome: outcomeOf(result), ...(left.length > 0 && { told }) }
+    } catch (error) {
+      if (!(error instanceof DirectoryError) || !['invalid', 'conflict'].includes(error.code)) throw error
+      const { problems } = error
+      if (row.id === undefined && id === undefined) {
+        const settled = await putOver(row, problems, without)
+        if (settled !== undefined) return settled
+      }
+      const names = problems.map(({ field }) => field)
+      const more = names.filter(
+        (name) => isClearable(name) && clear.has(name) && !without.includes(name),
+      ) as Clearable[]
+      if (more.length === 0 || more.length < names.length) return rejection(id ?? row.id, problems)
+      return put(row, { id, without: [...without, ...more], left: [...left, ...problems] })
+    }
+  }
+
+  function isClearable(name: string | undefined): name is Clearable {
+    return name === 'email' || name === 'username'
+  }
+
+  function asked(row: Row, { id, without }: Attempt) {
+    const patch = { ...row.patch }
+    for (const name of without) delete patch[name]
+    const seat = id === undefined ? undefined : vacated.get(id)
+    return {
+      ...(id !== undefined && { id }),
+      ...(row.id === undefined && id === undefined && { uid: uidOf(row, secret) }),
+      ...(seat !== undefined && { vacated: seat }),
+      patch,
+      source: row.source,
+      update,
+    }
+  }
+
+  /** A row without an id is about whom an earlier run made of it, or who has its address. */
+  async function putOver(
+    row: Row,
+    problems: readonly Problem[],
+    without: readonly Clearable[],
+  ): Promise<Settled | undefined> {
+    const taken = (name: string) => problems.some(({ field }) => field === name)
+    const uid = row.source.uid ?? uidOf(row, secret)
+    const { email } = row.patch
+    const byUid = taken('uid') ? await find('uid', uid) : undefined
+    if (byUid !== undefined && !update) return { outcome: 'skipped' }
+    const holder =
+      byUid ?? (taken('email') && typeof email === 'string' ? await find('email', email) : undefined)
+    if (holder === undefined) return undefined
+    const settled = await put(row, { id: holder.id, without, left: [] })
+    // The address alone may be given up; then the row is about somebody new after all.
+    return settled.outcome === 'rejected' && byUid === undefined && clear.has('email') ? undefined : settled
+  }
+
+  async function find(kind: ClaimKind, value: string): Promise<User | undefined> {
+    try {
+      return await directory.find(context, kind, value)
+    } catch (error) {
+      if (error instanceof DirectoryError && error.code === 'not_found') return undefined
+      throw error
+    }
+  }
+
+  return put
+}
+
+function outcomeOf({ outcome }: Result): keyof Counts {
+  return outcome === 'unchanged' ? 'skipped' : outcome === 'changed' ? 'updated' : 'created'
+}
+
+/** Milliseconds for which a store that can not take more is asked again. */
+const patience = 5_000
+
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  for (const until = Date.now() + patience; ; ) {
+    try {
+      return await work()
+    } catch (error) {
+      const mayPass = error instanceof DirectoryError && error.code === 'unavailable'
+      if (!mayPass || Date.now() >= until) throw error
+      await pause(100)
+    }
+  }
+}
+
+const letters = '0123456789abcdefghijklmnopqrstuvwxyz'
+
+/**
+ * The uid of somebody who comes without an id: the same whenever the same row comes, so that it is
+ * known again; and since the secret is in it, nobody can tell from a uid whether a guess at a row is right.
+ */
+function uidOf({ patch, source }: Row, secret: () => Buffer): string {
+  const text = JSON.stringify([Object.entries(patch).toSorted(), Object.entries(source).toSorted()])
+  let uid = 'usr_'
+  // 252 is the largest multiple of 36 below 256: each letter is as likely as the next.
+  for (const byte of createHmac('sha512', secret()).update(text).digest())
+    if (byte < 252 && uid.length < 24) uid += letters[byte % 36]
+  return uid
+}
