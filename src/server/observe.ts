@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
-import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import { createDurations } from './durations.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -19,26 +20,23 @@ declare module 'fastify' {
 export function observe(log: Logger): Observed {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
-  const durations = new Histogram({
-    name: 'roster_http_request_duration_seconds',
-    help: 'Time from the head of the request to the head of the answer',
-    labelNames: ['method', 'route', 'status'] as const,
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
-    registers: [registry],
-  })
+  const durations = createDurations(
+    'roster_http_request_duration_seconds',
+    'Time from the head of the request to the head of the answer',
+  )
 
   function observer(route: string) {
-    const byMethod: Record<string, Histogram.Internal<string>[]> = {}
+    const byMethod: Record<string, ((seconds: number) => void)[]> = {}
     const durationOf = (method: string, status: number) => {
       const byStatus = byMethod[method] ?? []
-      const duration = durations.labels({ method, route, status })
+      const duration = durations.labelled({ method, route, status })
       byStatus[status] = duration
       byMethod[method] = byStatus
       return duration
     }
     return (method: string, status: number, ms: number, reqId: string) => {
       const duration = byMethod[method]?.[status] ?? durationOf(method, status)
-      duration.observe(ms / 1000)
+      duration(ms / 1000)
       const level = status >= 400 || ms > 1000 ? 'info' : 'debug'
       if (log.isLevelEnabled(level))
         log[level]({ reqId, method, route, status, ms: Math.round(ms) }, 'request')
@@ -47,7 +45,7 @@ export function observe(log: Logger): Observed {
 
   const lost = observer('none')
   return {
-    metrics: () => registry.metrics(),
+    metrics: async () => durations.text() + (await registry.metrics()),
 
     routesOf(app) {
       app.decorateRequest('arrived', 0)
