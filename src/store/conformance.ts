@@ -15,6 +15,7 @@ import { updating } from './conformance/updating.ts'
 
 export * from './conformance/commands.ts'
 export { contradictions } from './conformance/contradictions.ts'
+export { once } from './conformance/repeating.ts'
 
 export function storeConformance(name: string, open: () => Promise<Fixture>): void {
   describe(`${name} as a store`, () => {

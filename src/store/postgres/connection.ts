@@ -91,12 +91,16 @@ function connect(url: string, socket: () => Socket, onclose: () => void): Sql {
     fetch_types: false,
     onnotice: () => {},
     onclose,
-    // Whoever locks a row for long must not use up all connections.
-    // Nor must a transaction whose node is gone without a word keep what it has locked.
     connection: {
       application_name: 'roster',
+      // Whoever locks a row for long must not use up all connections.
       lock_timeout: 1_500,
-      idle_in_transaction_session_timeout: 500,
+      // Nor must a transaction whose node is gone without a word keep what it has locked; the host is
+      // asked whether it is there (in seconds) for what was cut off within a statement.
+      idle_in_transaction_session_timeout: 700,
+      tcp_keepalives_idle: 5,
+      tcp_keepalives_interval: 2,
+      tcp_keepalives_count: 3,
     },
     // Whole numbers of the schema stay below 2^53.
     types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },

@@ -1,7 +1,6 @@
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { afterEach, describe, expect, inject, it } from 'vitest'
 import { connectTo, createDatabase, type Database, readKept } from '../../../test/postgres.ts'
+import { createProxy } from '../../../test/postgres-proxy.ts'
 import { claim } from '../../directory/claims.ts'
 import type { Command } from '../../directory/command.ts'
 import type { Outcome, Store } from '../../directory/store.ts'
@@ -219,6 +218,7 @@ describe.each([
   it('leaves what was asked for done once, and tells it as it is', async () => {
     const made = await database()
     const proxy = await createProxy(inject('postgresUrl'), when)
+    cleanUps.push(proxy.close)
     const url = new URL(made.url)
     url.host = proxy.host
     const store = await open(url.href)
@@ -245,6 +245,7 @@ describe.each([
   it('that writes several users does so for each of them', async () => {
     const made = await database()
     const proxy = await createProxy(inject('postgresUrl'), when)
+    cleanUps.push(proxy.close)
     const url = new URL(made.url)
     url.host = proxy.host
     const store = await open(url.href)
@@ -265,55 +266,6 @@ describe.each([
     expect(log).toHaveLength(2 * count)
   })
 })
-
-/** Stands before the server, and breaks one connection over the statement that has a certain text in it. */
-async function createProxy(serverUrl: string, when: 'before' | 'after' | 'late') {
-  const { hostname, port } = new URL(serverUrl)
-  let text: string | undefined
-  let undelivered: { readonly server: Socket; readonly bytes: Buffer } | undefined
-  const sockets = new Set<Socket>()
-  const proxy = createServer((client) => {
-    const server = connect({ host: hostname, port: Number(port || 5432) })
-    for (const socket of [client, server]) {
-      sockets.add(socket)
-      socket.on('error', () => {})
-    }
-    let breaking = false
-    client.on('data', (bytes) => {
-      if (text === undefined || !bytes.includes(text)) return server.write(bytes)
-      text = undefined
-      breaking = true
-      if (when === 'after') return server.write(bytes)
-      if (when === 'late') undelivered = { server, bytes: Buffer.from(bytes) }
-      else server.destroy()
-      return client.destroy()
-    })
-    server.on('data', (bytes) => (breaking ? client.destroy() : client.write(bytes)))
-    client.on('close', () => when !== 'late' && server.destroy())
-    server.on('close', () => client.destroy())
-  })
-  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
-  cleanUps.push(async () => {
-    proxy.close()
-    for (const socket of sockets) socket.destroy()
-  })
-  return {
-    host: `127.0.0.1:${(proxy.address() as AddressInfo).port}`,
-    breakOver: (part: string) => {
-      text = part
-    },
-    broken: () => text === undefined,
-    /** Lets the server read at last what it was sent, and waits until it has dealt with it. */
-    deliver: async () => {
-      if (undelivered === undefined) return
-      const { server, bytes } = undelivered
-      undelivered = undefined
-      // Terminate, so that the server hangs up once it is through.
-      server.write(Buffer.concat([bytes, Buffer.from([0x58, 0, 0, 0, 4])]))
-      await once(server, 'close')
-    },
-  }
-}
 
 describe('the schema of a database', () => {
   it('is made once, however many nodes start on it at once', async () => {
