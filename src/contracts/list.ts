@@ -15,7 +15,9 @@ export async function sendList(
   { directory, properties, encode }: Listed,
 ): Promise<FastifyReply> {
   const { query, page } = decodeList((request as ListRequest).query, properties)
-  const { total, pieces } = await directory.walk(context(request), query)
+  const gone = new AbortController()
+  reply.raw.once('close', () => gone.abort())
+  const { total, pieces } = await directory.walk(context(request), query, gone.signal)
   // Taken before the answer starts, so that a failure still gets a status of its own.
   const first = await pieces.next()
   if (total !== undefined) reply.header('x-total-count', total)

@@ -217,20 +217,21 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
     },
 
     /** A page of the visible users that fit, in any order, and how many there are. */
-    async list({ actor }: Context, query: ListQuery): Promise<Listing> {
+    async list({ actor }: Context, query: ListQuery, signal?: AbortSignal): Promise<Listing> {
       allow(actor, 'read', undefined)
-      return store.list(query)
+      return store.list(query, signal)
     },
 
     /**
      * As `list`, for any number of users: piece by piece, as many as a reader takes, no more. Each piece
      * shows its users as they are when it is read.
      */
-    async walk({ actor }: Context, query: ListQuery): Promise<Walk> {
+    async walk({ actor }: Context, query: ListQuery, signal?: AbortSignal): Promise<Walk> {
       allow(actor, 'read', undefined)
       if (isEverybody(query)) return { total: undefined, pieces: walkAll(store, query) }
-      const first = await store.list({ ...query, limit: Math.min(query.limit, pieceSize) })
-      return { total: first.total, pieces: walkOn(store, query, first.users) }
+      const list = (part: Partial<ListQuery>) => store.list({ ...query, ...part }, signal)
+      const first = await list({ limit: Math.min(query.limit, pieceSize) })
+      return { total: first.total, pieces: walkOn(list, query, first.users) }
     },
 
     /** All visible users that fit, in the order of their ids, page by page: as many as a reader takes, no more. */
@@ -264,7 +265,7 @@ async function* walkAll(store: Store, conditions: Conditions): AsyncGenerator<re
 }
 
 async function* walkOn(
-  store: Store,
+  list: (part: Partial<ListQuery>) => Promise<Listing>,
   query: ListQuery,
   first: readonly User[],
 ): AsyncGenerator<readonly User[]> {
@@ -276,7 +277,7 @@ async function* walkOn(
     if (last === undefined || users.length < pieceSize || left <= 0) return
     const after = positionOf(last, query.sort)
     const limit = Math.min(left, pieceSize)
-    users = (await store.list({ ...query, offset: 0, count: false, after, limit })).users
+    users = (await list({ offset: 0, count: false, after, limit })).users
   }
 }
 

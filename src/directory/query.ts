@@ -1,3 +1,4 @@
+import { withoutCase } from './caseless.ts'
 import { catalogue, type FieldName } from './fields.ts'
 import { parseId, type User } from './user.ts'
 
@@ -117,6 +118,27 @@ export function conditionOf({ name, comparison, values }: Filter): Condition {
       if (parts.length === 0) return { test: 'none' }
       return parts.includes('') ? { name, test: 'any' } : { name, test: 'contains', values: parts }
     }
+  }
+}
+
+/** Whether a condition holds for somebody who has this value there. */
+export function fits(condition: Condition, value: Comparable | null): boolean {
+  if (value === null) return false
+  switch (condition.test) {
+    case 'none':
+      return false
+    case 'any':
+      return true
+    case 'in':
+      return condition.values.includes(value)
+    case 'notIn':
+      return !condition.values.includes(value)
+    case 'atLeast':
+      return compareValues(value, condition.value) >= 0
+    case 'atMost':
+      return compareValues(value, condition.value) <= 0
+    case 'contains':
+      return condition.values.some((part) => withoutCase(String(value)).includes(withoutCase(part)))
   }
 }
 

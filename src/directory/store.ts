@@ -66,8 +66,11 @@ export interface Store {
   readonly counters: CounterStore
   /** API keys. */
   readonly keys: KeyStore
-  /** The users that a query asks for, and how many there are; what was acknowledged before is in it. */
-  readonly list: (query: ListQuery) => Promise<Listing>
+  /**
+   * The users that a query asks for, and how many there are; what was acknowledged before is in it.
+   * @param signal tells that nobody waits for it any more; then it rejects, if it has not begun
+   */
+  readonly list: (query: ListQuery, signal?: AbortSignal) => Promise<Listing>
   /** Resolves when the store can be read and takes commands. */
   readonly ready: () => Promise<void>
   /** Finishes what was accepted, then lets go of everything. */

@@ -98,13 +98,17 @@ export function createLists({ column, contains }: Dialect) {
     /** What holds for everybody, also those whom lists leave out. */
     everybody: { sql: 'TRUE', values: [] } satisfies Sql,
 
-    /** What holds for the users to be found. */
-    where: (conditions: Conditions): Sql => and(conditionsOf(conditions)),
+    /**
+     * What holds for the users to be found.
+     * @param more what holds for all of them besides, and is good to know for the database
+     */
+    where: (conditions: Conditions, more: readonly Sql[] = []): Sql =>
+      and([...conditionsOf(conditions), ...more]),
 
     /** A page, from the WHERE on. */
-    page(query: ListQuery): Sql {
+    page(query: ListQuery, more: readonly Sql[] = []): Sql {
       const from = query.after === undefined ? [] : [after(query.after, query.sort)]
-      const { sql, values } = and([...conditionsOf(query), ...from])
+      const { sql, values } = and([...conditionsOf(query), ...more, ...from])
       return {
         sql: `WHERE ${sql} ORDER BY ${order(query.sort)} LIMIT ? OFFSET ?`,
         values: [...values, query.limit, query.offset],

@@ -1,8 +1,21 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { variantsOf } from '../../directory/caseless.ts'
-import { kindOf, type Listing, type ListQuery, type Sortable } from '../../directory/query.ts'
-import { createLists } from '../sql/list.ts'
+import { type ClaimKind, claim } from '../../directory/claims.ts'
+import { catalogue, type FieldName } from '../../directory/fields.ts'
+import {
+  type Condition,
+  conditionOf,
+  kindOf,
+  type Listing,
+  type ListQuery,
+  type Sortable,
+} from '../../directory/query.ts'
+import type { User } from '../../directory/user.ts'
+import { createLists, type Sql } from '../sql/list.ts'
+import { createLogTail } from './log-tail.ts'
+import { createMemoryIndex, type MemoryIndex } from './memory-index.ts'
 import { columns, toSql, toUser } from './rows.ts'
+import { createTotals } from './totals.ts'
 
 /** SQLite compares text by its bytes, which is by code points. */
 export const lists = createLists({
@@ -10,24 +23,138 @@ export const lists = createLists({
   contains: (name, part) => ({ sql: `${textOf(name)} GLOB ?`, values: [`*${globOf(part)}*`] }),
 })
 
-/** Reads a page, and the total as it is at the same moment. */
-export function list(db: DatabaseSync, query: ListQuery): Listing {
-  db.exec('BEGIN')
-  try {
-    const { sql, values } = lists.page(query)
+/** Indexes in memory that are kept at a time, some 20 MB each with a million people. */
+const mostIndexes = 3
+
+/** Reads lists on a connection, and keeps what makes the next ones quick: totals, and indexes that the file has not. */
+export function createListReader(db: DatabaseSync) {
+  const tail = createLogTail(db)
+  const totals = createTotals(tail)
+  const indexes = new Map<FieldName, MemoryIndex>()
+
+  function indexOf(field: FieldName): MemoryIndex {
+    const index = indexes.get(field) ?? createMemoryIndex(db, tail, field)
+    indexes.delete(field)
+    indexes.set(field, index)
+    const [oldest] = indexes.keys()
+    if (indexes.size > mostIndexes && oldest !== undefined) indexes.delete(oldest)
+    return index
+  }
+
+  /** Who comes into question, where something knows that better than the file's indexes of users. */
+  function candidates({ filters }: ListQuery): Sql | undefined {
+    for (const condition of filters.map(conditionOf)) {
+      if (condition.test !== 'in') continue
+      const sql = holders(condition) ?? remembered(condition)
+      if (sql !== undefined) return sql
+    }
+    return undefined
+  }
+
+  function remembered({ name, values }: Matching): Sql | undefined {
+    if (!isRemembered(name)) return undefined
+    const ids = indexOf(name).find(values.map(String))
+    return ids && { sql: `id IN (${ids.join(', ')})`, values: [] }
+  }
+
+  function inTransaction<T>(work: () => T): T {
+    db.exec('BEGIN')
+    try {
+      return work()
+    } finally {
+      db.exec('COMMIT')
+    }
+  }
+
+  function read(query: ListQuery): Listing {
+    const few = candidates(query)
+    const more = few === undefined ? [] : [few]
+    if (!query.count) return { users: usersOf(lists.page(query, more)), total: undefined }
+    let found: readonly number[] | undefined
+    const count = () => {
+      if (few !== undefined || !isScan(query)) return countUsers(lists.where(query, more), isAnybody(query))
+      found = idsOf(lists.page({ ...query, offset: 0, limit: -1 }))
+      return found.length
+    }
+    const total = few === undefined ? totals.of(query, count) : count()
+    if (found === undefined) return { users: usersOf(lists.page(query, more)), total }
+    return { users: usersInOrder(found.slice(query.offset, query.offset + query.limit)), total }
+  }
+
+  function usersOf({ sql, values }: Sql): User[] {
     const statement = db.prepare(`SELECT ${columns.join(', ')} FROM users ${sql}`)
     statement.setReturnArrays(true)
     const rows = statement.all(...values.map(toSql)) as unknown as Parameters<typeof toUser>[0][]
-    return { users: rows.map(toUser), total: query.count ? total(db, query) : undefined }
-  } finally {
-    db.exec('COMMIT')
+    return rows.map(toUser)
+  }
+
+  function usersInOrder(ids: readonly number[]): User[] {
+    const users = usersOf({ sql: `WHERE id IN (${ids.join(', ')})`, values: [] })
+    const byId = new Map(users.map((user) => [user.id, user]))
+    return ids.flatMap((id) => byId.get(id) ?? [])
+  }
+
+  function idsOf({ sql, values }: Sql): number[] {
+    const statement = db.prepare(`SELECT id FROM users ${sql}`)
+    statement.setReturnArrays(true)
+    const rows = statement.all(...values.map(toSql)) as unknown as [number][]
+    return rows.map(([id]) => id)
+  }
+
+  /** @param anybody whether nothing else is asked than to be seen: then the smallest index has the answer */
+  function countUsers({ sql, values }: Sql, anybody: boolean): number {
+    const by = anybody ? ' INDEXED BY users_interested_in' : ''
+    const statement = db.prepare(`SELECT count(*) AS total FROM users${by} WHERE ${sql}`)
+    return Number(statement.get(...values.map(toSql))?.total)
+  }
+
+  return {
+    /** A page, and the total as it is at the same moment. */
+    list: (query: ListQuery): Listing => inTransaction(() => read(query)),
+
+    /** Takes in what was written meanwhile, so that the next list need not. */
+    catchUp: (): void => inTransaction(() => indexes.forEach((index) => void index.catchUp())),
   }
 }
 
-function total(db: DatabaseSync, query: ListQuery): number {
-  const { sql, values } = lists.where(query)
-  const row = db.prepare(`SELECT count(*) AS total FROM users WHERE ${sql}`).get(...values.map(toSql))
-  return Number(row?.total)
+function isAnybody({ filters, search }: ListQuery): boolean {
+  return filters.length === 0 && search === undefined
+}
+
+/** Whether every text has to be looked into: then the page is found on the way to the total. */
+function isScan({ filters, search, after }: ListQuery): boolean {
+  return (
+    after === undefined && (search !== undefined || filters.some(({ comparison }) => comparison === 'like'))
+  )
+}
+
+type Matching = Extract<Condition, { test: 'in' | 'notIn' }>
+
+const claimed: ReadonlySet<string> = new Set<ClaimKind>(['uid', 'username', 'ext_id'])
+
+/** The holders of claims that the values would make; whether the value is the same to the letter, the row tells. */
+function holders({ name, values }: Matching): Sql | undefined {
+  if (!claimed.has(name)) return undefined
+  const keys = values.map((value) => claim(name as ClaimKind, String(value)).key)
+  const marks = keys.map(() => '?').join(', ')
+  return {
+    sql: `id IN (SELECT user_id FROM claims WHERE kind = ? AND key IN (${marks}))`,
+    values: [name, ...keys],
+  }
+}
+
+const indexed: ReadonlySet<string> = new Set([
+  'email',
+  'last_name',
+  'first_name',
+  'interested_in',
+  ...claimed,
+])
+
+/** Texts of which most people have one of their own, and that have no index in the file. */
+export function isRemembered(name: Sortable): name is Exclude<FieldName, 'tags'> {
+  if (!(name in catalogue) || indexed.has(name) || name === 'role' || kindOf(name) !== 'text') return false
+  return catalogue[name as FieldName].schema.enum === undefined
 }
 
 /** Outside of a class, only `*`, `?` and `[` stand for something else (sqlite.org/lang_expr.html#glob). */

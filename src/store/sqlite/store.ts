@@ -5,7 +5,6 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Command, Once } from '../../directory/command.ts'
 import { unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
-import type { ListQuery } from '../../directory/query.ts'
 import type { Outcome, Page, PageQuery, Store } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
 import { cachedUsers, createUserCache, type UserCache } from './cache.ts'
@@ -13,7 +12,8 @@ import { connect, listen, type Send } from './control.ts'
 import { createCounterStore } from './counters.ts'
 import type { Done, Task } from './group.ts'
 import { createKeyStore } from './keys.ts'
-import { list, lists } from './list.ts'
+import { createLanes } from './lanes.ts'
+import { createListReader, lists } from './list.ts'
 import { own } from './owner.ts'
 import { createReceiptReader } from './receipts.ts'
 import { columns, toSql, toUser } from './rows.ts'
@@ -55,9 +55,11 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
       options.onWarning?.('no control socket: commands that write need the server stopped', error)
       return undefined
     })
+    const lanes = createLanes(path)
     const shut = async () => {
       await drain()
       await control?.close()
+      await lanes.close()
       // The last connection to close makes the final checkpoint; a reader could not.
       reader.close()
       await close()
@@ -67,6 +69,11 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
     return {
       ...reader.reads,
       ...writes(send, reader.db),
+      list: async (query, signal) => {
+        const listing = await lanes.list(query, signal)
+        listing.users.forEach(cache.refresh)
+        return listing
+      },
       ready: async () => {
         if (!isAlive()) throw unavailable('The store has stopped')
         reader.probe()
@@ -95,6 +102,7 @@ export async function joinSqlite(options: SqliteOptions): Promise<Store> {
   return {
     ...reader.reads,
     ...writes(send, reader.db),
+    list: async (query) => createListReader(reader.db).list(query),
     ready: async () => {},
     close: async () => {
       close()
@@ -190,8 +198,7 @@ function openReader(path: string, cache: UserCache) {
         await nextTurn()
         return page(query)
       },
-      list: async (query: ListQuery) => list(db, query),
-    } satisfies Pick<Store, 'get' | 'find' | 'page' | 'list'>,
+    } satisfies Pick<Store, 'get' | 'find' | 'page'>,
     db,
     probe: () => void anybody.get(),
     close: () => db.close(),

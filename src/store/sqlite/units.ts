@@ -48,13 +48,13 @@ export function createUnits(db: DatabaseSync) {
   }
 
   /** Statements that write only what changed; the few sets of fields that callers change are kept. */
-  function updateOf(changed: Unit['changed']): StatementSync {
-    const key = changed.join()
+  function updateOf(changed: Unit['changed'], status: boolean): StatementSync {
+    const key = `${status} ${changed.join()}`
     let statement = updates.get(key)
     if (statement === undefined) {
-      const assignments = ['last_change', 'status', 'version', 'updated_at', ...changed].map(
-        (name) => `${name} = ?`,
-      )
+      // Naming the status would have SQLite write every index that speaks of it.
+      const columns = ['last_change', 'version', 'updated_at', ...(status ? ['status'] : []), ...changed]
+      const assignments = columns.map((name) => `${name} = ?`)
       statement = db.prepare(`UPDATE users SET ${assignments.join(', ')} WHERE id = ?`)
       if (updates.size >= 500) updates.clear()
       updates.set(key, statement)
@@ -89,7 +89,10 @@ export function createUnits(db: DatabaseSync) {
         insert.run(seq, ...columns.map((name) => toSql(user[name])))
       } else {
         const values: SQLInputValue[] = changed.map((name) => toSql(user[name]))
-        updateOf(changed).run(seq, user.status, user.version, user.updated_at, ...values, user.id)
+        const isStatusKept = change.kind === 'updated' && change.fields.status === undefined
+        const status = isStatusKept ? [] : [user.status]
+        const statement = updateOf(changed, !isStatusKept)
+        statement.run(seq, user.version, user.updated_at, ...status, ...values, user.id)
       }
       for (const { kind, key } of release) give.run(kind, key)
       for (const { kind, key } of taken) take.run(kind, key, user.id)

@@ -1,0 +1,147 @@
+import { Worker } from 'node:worker_threads'
+import { DirectoryError, unavailable } from '../../directory/errors.ts'
+import type { Filter, Listing, ListQuery, Sortable } from '../../directory/query.ts'
+import { isRemembered } from './list.ts'
+import type { FromReader, PackedUsers, ReaderOptions, ToReader } from './reader.ts'
+import { unpack } from './rows.ts'
+
+/**
+ * Lists are read in threads of their own: one for those that an index of the file leads to, one for
+ * those that one in memory does, which has to be built first, and one for those that look at everybody.
+ * So the quick ones never wait for the others. Each starts when it is first needed.
+ */
+export interface Lanes {
+  readonly list: (query: ListQuery, signal?: AbortSignal) => Promise<Listing>
+  readonly close: () => Promise<void>
+}
+
+/** Lists that may wait; the next one is turned away. */
+const mostQuick = 2_000
+const mostSlow = 64
+
+export function createLanes(path: string): Lanes {
+  const lanes = {
+    indexed: createLane(path, mostQuick),
+    remembered: createLane(path, mostQuick),
+    scanned: createLane(path, mostSlow),
+  }
+  return {
+    list: (query, signal) => lanes[laneOf(query)].list(query, signal),
+    close: async () => void (await Promise.all(Object.values(lanes).map((lane) => lane.close()))),
+  }
+}
+
+/** Values that few people share, and that an index leads to. */
+const rare: ReadonlySet<Sortable> = new Set([
+  ...(['id', 'uid', 'email', 'username', 'ext_id', 'last_name', 'first_name'] as const),
+])
+
+/** What the file has in the order that is asked for. */
+const ordered: ReadonlySet<Sortable> = new Set(['id', 'email', 'last_name', 'first_name'])
+
+/** Rows that may be passed over. */
+const farthest = 5_000
+
+function laneOf(query: ListQuery): 'indexed' | 'remembered' | 'scanned' {
+  const matched = query.filters.filter(({ comparison }) => comparison === 'eq').map(({ name }) => name)
+  // As the reader has it, which looks into its memory where it has one for any of them.
+  if (matched.some(isRemembered)) return 'remembered'
+  return matched.some((name) => rare.has(name)) || isShort(query) ? 'indexed' : 'scanned'
+}
+
+function isShort({ filters, search, sort, offset, limit }: ListQuery): boolean {
+  if (search !== undefined || offset + limit > farthest) return false
+  const [key] = sort
+  if (key === undefined || key.name === 'id') return filters.every(isCommonMatch)
+  return filters.length === 0 && sort.length === 1 && ordered.has(key.name)
+}
+
+/** Every third person or so has the value, so a page of them is found soon. */
+function isCommonMatch({ name, comparison }: Filter): boolean {
+  return comparison === 'eq' && name === 'interested_in'
+}
+
+interface Job {
+  readonly query: ListQuery
+  readonly resolve: (listing: Listing) => void
+  readonly reject: (error: Error) => void
+}
+
+function createLane(path: string, most: number) {
+  const waiting = new Set<Job>()
+  let worker: Worker | undefined
+  let underWay: Job | undefined
+  let ended: PromiseWithResolvers<void> | undefined
+  let closing = false
+
+  function start(): Worker {
+    const workerData: ReaderOptions = { path }
+    const started = new Worker(new URL('./reader.ts', import.meta.url), { workerData })
+    const done = Promise.withResolvers<void>()
+    ended = done
+    let cause: Error | undefined
+    started.on('message', answered)
+    started.on('error', (error: Error) => {
+      cause = error
+    })
+    started.on('exit', () => {
+      worker = undefined
+      underWay?.reject(unavailable('The list could not be read now', cause))
+      underWay = undefined
+      done.resolve()
+      next()
+    })
+    return started
+  }
+
+  function answered(message: FromReader): void {
+    const job = underWay
+    underWay = undefined
+    if ('failed' in message) job?.reject(message.failed)
+    else {
+      const users = (JSON.parse(message.users) as PackedUsers).map(unpack)
+      job?.resolve({ users, total: message.total })
+    }
+    next()
+  }
+
+  function next(): void {
+    const [job] = waiting
+    if (job === undefined || underWay !== undefined) return
+    waiting.delete(job)
+    underWay = job
+    worker ??= start()
+    post(worker, { query: job.query })
+  }
+
+  return {
+    list(query: ListQuery, signal?: AbortSignal): Promise<Listing> {
+      return new Promise((resolve, reject) => {
+        if (closing) return reject(unavailable('The store has been closed'))
+        if (waiting.size >= most) return reject(unavailable('Too many lists are waiting'))
+        const job: Job = { query, resolve, reject }
+        // What nobody waits for any more is not read.
+        signal?.addEventListener('abort', () => {
+          if (waiting.delete(job)) reject(new DirectoryError(gone))
+        })
+        waiting.add(job)
+        next()
+      })
+    },
+
+    async close(): Promise<void> {
+      closing = true
+      for (const { reject } of waiting) reject(unavailable('The store has been closed'))
+      waiting.clear()
+      if (worker === undefined) return
+      post(worker, { close: true })
+      await ended?.promise
+    },
+  }
+}
+
+const gone = { code: 'unavailable', message: 'The caller has gone', problems: [] } as const
+
+function post(worker: Worker, message: ToReader): void {
+  worker.postMessage(message)
+}
