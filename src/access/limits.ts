@@ -14,7 +14,7 @@ export interface Policy extends Rate {
 }
 
 export interface LimitsOptions {
-  /** Of each key, and of each address that brings none. */
+  /** Of each actor, and of each address that brings no credentials. */
   readonly rate: Rate
   /** Whether those who bring no credentials are limited. */
   readonly anonymous: boolean
@@ -25,10 +25,10 @@ export interface LimitsOptions {
 /** How often an address may bring what is no key: enough for mistakes, and no speed to guess at. */
 export const failures = { name: 'failures', quota: 30, seconds: 60 } as const
 
-/** Limits what each caller asks: a key wherever it comes from, and without one an address. */
+/** Limits what each caller asks: with credentials wherever it comes from, and without any an address. */
 export function createLimits({ rate, anonymous, counting }: LimitsOptions) {
   const policy: Policy = { name: 'default', ...rate }
-  const ofKeys = counting('key', rate)
+  const ofActors = counting('actor', rate)
   const ofAddresses = counting('address', rate)
   const ofFailures = counting('failure', failures)
 
@@ -52,7 +52,7 @@ export function createLimits({ rate, anonymous, counting }: LimitsOptions) {
     error?: DirectoryError,
   ): Quota | undefined | Promise<Quota> {
     if (error?.code === 'rate_limited') return quotaOf(failures, ofFailures(subjectOf(ip), 0))
-    if (actor?.kind === 'key' && actor.id !== null) return quotaOf(policy, ofKeys(actor.id, 1))
+    if (actor !== undefined && actor.id !== null) return quotaOf(policy, ofActors(actor.id, 1))
     if (!anonymous) return undefined
     return quotaOf(policy, ofAddresses(subjectOf(ip), 1))
   }
