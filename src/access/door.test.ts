@@ -253,7 +253,8 @@ describe.for(contracts)('the door of $name, open to this machine', ({ read, writ
       text: '',
       headers: {
         'access-control-allow-origin': 'http://localhost:5173',
-        'access-control-allow-headers': 'Authorization, Content-Type, If-Match, If-None-Match',
+        'access-control-allow-headers':
+          'Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match',
       },
     })
     expect(preflight.headers['access-control-allow-methods']?.split(', ').sort()).toEqual(

@@ -20,7 +20,7 @@ export interface Decoded extends DecodedBody, Preconditions {}
 type Shown = { created_at?: number; updated_at?: number }
 
 /** More are not told, to keep the answer to a hostile body short. */
-const maxProblems = 50
+const maxProblems = 25
 
 export const isPatchType = (type: string) =>
   type === 'application/json' || type === 'application/merge-patch+json'
