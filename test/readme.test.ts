@@ -1,5 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -41,7 +41,10 @@ describe.each([
   test.for(examples)('$title', async ({ command, head, body }, { skip }) => {
     skip(!isThere, `there is no ${client} on this machine`)
     const { port } = new URL(service.url)
-    const printed = await run(command.replaceAll('http://localhost:3000', `http://localhost:${port}`))
+    const credentials = readFileSync(join(folder, client, 'demo-credentials.json'), 'utf8')
+    const { api_key: key } = JSON.parse(credentials) as { api_key: string }
+    const here = command.replaceAll('http://localhost:3000', `http://localhost:${port}`)
+    const printed = await run(here.replace('YOUR_API_KEY', key))
     const answer = takeApart(printed)
     expect(answer.head[0]).toBe(head[0])
     expect(answer.head.map((line) => line.toLowerCase())).toEqual(expect.arrayContaining(head.slice(1)))
