@@ -13,6 +13,7 @@ import {
   properties as recordsProperties,
 } from '../src/contracts/records/wire.ts'
 import type { Properties } from '../src/contracts/request.ts'
+import { operations } from '../src/contracts/v1/operations.ts'
 import { v1 } from '../src/contracts/v1/routes.ts'
 import { profileProperties, properties as v1Properties } from '../src/contracts/v1/wire.ts'
 import { claim } from '../src/directory/claims.ts'
@@ -196,7 +197,19 @@ function policies(): string {
     (['self', 'service', 'admin'] as const)
       .map((writer) => `- *${writer}*: ${fieldsOf(writer).map(code).join(', ')}`)
       .join('\n'),
+    '## Through v1',
+    'What each operation needs, and what a key without it is told. `admin` stands for `read` and `write`.',
+    table(['Operation', 'Scope needed', 'Without it, 403', 'Fields that may be written'], operationRows()),
+    'Fields that the key may not write can be sent back as they are; otherwise 403 names them.',
   ])
+}
+
+function operationRows(): string[][] {
+  return Object.entries(operations).map(([name, { words, needs, ...more }]) => {
+    const scope = 'scope' in needs ? needs.scope : policy[needs.action].scope
+    const own = 'writes' in more ? 'those of *service*; with `admin` those of *admin*' : '–'
+    return [code(name.replace(':id', '{id}')), code(scope), `Insufficient permissions to ${words}`, own]
+  })
 }
 
 function fieldsOf(writer: Writer): readonly FieldName[] {

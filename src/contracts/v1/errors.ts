@@ -1,5 +1,6 @@
 import type { Code, Problem } from '../../directory/errors.ts'
 import type { Answer, Asked, Refused } from '../contract.ts'
+import { operationAt } from './operations.ts'
 
 /** The documented codes; what the documents do not know has the status of RFC 9110 and a code of ours. */
 const answers = {
@@ -80,28 +81,13 @@ function conflict({ message, problems }: Refused, body: Body): object {
   return body(String(taken[0]?.[1]), Object.fromEntries(taken.map(([field, told]) => [field, [told]])))
 }
 
-const operations: Readonly<Record<string, string>> = {
-  'GET /v1/users': 'list users',
-  'POST /v1/users': 'create user',
-  'POST /v1/users/batch': 'change users',
-  'GET /v1/users/:id': 'read user',
-  'PATCH /v1/users/:id': 'update user',
-  'DELETE /v1/users/:id': 'delete user',
-  'GET /v1/users/:id/profile': 'read profile',
-  'PATCH /v1/users/:id/profile': 'update profile',
-  'GET /v1/users/:id/counters': 'read counters',
-  'PATCH /v1/users/:id/counters': 'update counters',
-  'GET /v1/user': 'read user',
-}
-
 /** Says what is not permitted, and what is missing. The page shows DELETE's without more. */
 function forbidden({ message, problems }: Refused, asked: Asked | undefined, body: Body): object {
-  const line = `${asked?.method === 'HEAD' ? 'GET' : asked?.method} ${asked?.path.replace(/\/$/, '')}`
-  const operation = operations[line] ?? (line.includes('/v1/keys') ? 'manage keys' : undefined)
+  const operation = asked && operationAt(asked.method, asked.path)
   if (operation === undefined) return body(message, detailsOf(problems))
-  const told = `Insufficient permissions to ${operation}`
+  const told = `Insufficient permissions to ${operation.words}`
   if (problems.length > 0) return body(told, detailsOf(problems))
-  return line.startsWith('DELETE /v1/users') ? body(told) : body(told, { permission: [message] })
+  return operation.words === 'delete user' ? body(told) : body(told, { permission: [message] })
 }
 
 /** What is wrong with each property, in the order in which it was found. */

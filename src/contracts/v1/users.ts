@@ -4,6 +4,7 @@ import type { Context, Directory, Result } from '../../directory/directory.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import { lengthOf } from '../../directory/field-types.ts'
 import type { FieldName } from '../../directory/fields.ts'
+import { lackOfScope } from '../../directory/policy.ts'
 import { parseId, type User } from '../../directory/user.ts'
 import { readJsonObject } from '../body.ts'
 import { context } from '../contract.ts'
@@ -39,7 +40,7 @@ export function createUsers({ directory, ids, passwords }: UsersOptions) {
     me: async (request: FastifyRequest, reply: FastifyReply) => {
       const { kind, id } = request.actor
       const own = kind === 'person' ? parseId(id ?? '') : undefined
-      if (own === undefined) throw new DirectoryError(noPerson)
+      if (own === undefined) throw new DirectoryError(lackOfScope(request.actor, 'read') ?? noPerson)
       return show(request, reply, await directory.get(context(request), own))
     },
 
