@@ -1,7 +1,5 @@
-import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import {
@@ -11,6 +9,7 @@ import {
   readKept,
   type Server,
 } from '../../../test/postgres.ts'
+import { broken, type Load, startLoad } from '../../../test/postgres-load.ts'
 import type { Store } from '../../directory/store.ts'
 import { all, committed, contradictions, create, range, rules, update } from '../conformance.ts'
 import { openPostgres } from './store.ts'
@@ -40,71 +39,11 @@ function connected(url: string): Sql {
   return sql
 }
 
-/** What callers of a store were told while they sent one update after the other. */
-interface Load {
-  readonly acknowledged: { readonly id: number; readonly version: number; readonly changeId: string }[]
-  /** Those of which nothing may be left, since that is what their callers were told. */
-  readonly refused: string[]
-  readonly unknown: string[]
-  /** How long the slowest of them took to hear, in milliseconds. */
-  slowest: number
-  readonly stop: () => Promise<void>
-  /** Resolves once so many more have been acknowledged. */
-  readonly more: (count: number) => Promise<void>
-}
-
-/** Many who change a few users, and some who make new ones. */
-function startLoad(store: Store, users: number, writers: number): Load {
-  let stopping = false
-  const load = { acknowledged: [], refused: [], unknown: [], slowest: 0 } as unknown as Load
-  const write = async (writer: number) => {
-    while (!stopping) {
-      const username = `u-${randomUUID()}`
-      const patch = writer % 3 === 0 ? { username } : { bio: username }
-      const command = writer % 5 === 0 ? create(patch) : update((writer % users) + 1, patch)
-      const started = Date.now()
-      try {
-        const { id, version } = await committed(store, command)
-        load.acknowledged.push({ id, version, changeId: command.changeId })
-      } catch (error) {
-        const code = error instanceof Error && 'code' in error ? error.code : undefined
-        if (code === 'unavailable') load.refused.push(command.changeId)
-        else if (code === 'outcome_unknown') load.unknown.push(command.changeId)
-        else throw error
-        load.slowest = Math.max(load.slowest, Date.now() - started)
-      }
-    }
-  }
-  const done = Promise.all(range(writers).map(write))
-  cleanUps.push(() => {
-    stopping = true
-  })
-  return Object.assign(load, {
-    more: async (count: number) => {
-      const until = load.acknowledged.length + count
-      await expect.poll(() => load.acknowledged.length, { timeout: 15_000 }).toBeGreaterThan(until)
-    },
-    stop: async () => {
-      stopping = true
-      await done
-    },
-  })
-}
-
-/** What a database holds that it should not, or lacks, after all that callers were told. */
-async function broken(sql: Sql, { acknowledged, refused }: Load): Promise<string[]> {
-  const { users, log, damage } = await readKept(sql)
-  const rows = new Map(log.map((row) => [row.changeId, row]))
-  const lost = acknowledged.filter(({ id, version, changeId }) => {
-    const row = rows.get(changeId)
-    return row?.userId !== id || row.version !== version
-  })
-  return [
-    ...damage,
-    ...contradictions(users, log),
-    ...lost.map((one) => `lost: ${JSON.stringify(one)}`),
-    ...refused.filter((id) => rows.has(id)).map((id) => `written though refused: ${id}`),
-  ]
+/** Many who change users until the test is over, however it ends. */
+function loaded(store: Store, users: number, writers: number): Load {
+  const load = startLoad(store, users, writers)
+  cleanUps.push(load.halt)
+  return load
 }
 
 const unavailable = { name: 'DirectoryError', code: 'unavailable' }
@@ -136,7 +75,7 @@ describe('a server that crashes under load and comes back', () => {
     const postgres = await server()
     const store = await open(postgres.url)
     await people(store, 5)
-    const load = startLoad(store, 5, 30)
+    const load = loaded(store, 5, 30)
     for (let crash = 1; crash <= 3; crash++) {
       await load.more(150)
       await postgres.crash()
@@ -181,7 +120,7 @@ describe('connections that the server ends under load', () => {
     const store = await open(postgres.url)
     await people(store, 5)
     const sql = connected(postgres.url)
-    const load = startLoad(store, 5, 30)
+    const load = loaded(store, 5, 30)
     for (let round = 1; round <= 40; round++) {
       await load.more(20)
       await sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'roster'`
@@ -197,7 +136,7 @@ describe('a server that freezes', () => {
     const postgres = await server()
     const store = await open(postgres.url)
     await people(store, 5)
-    const load = startLoad(store, 5, 40)
+    const load = loaded(store, 5, 40)
     await load.more(100)
     const thaw = postgres.freeze()
     await expectAway(store)
@@ -253,62 +192,6 @@ describe('a password that no longer holds', () => {
   })
 })
 
-describe('a full disk of the server', () => {
-  it('refuses what does not fit, loses nothing, and goes on once there is room', async ({ skip }) => {
-    const disk = mkdtempSync(join(tmpdir(), 'roster-disk-'))
-    cleanUps.push(() => rmSync(disk, { recursive: true, force: true }))
-    try {
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=32m,mode=777', 'none', disk], { stdio: 'pipe' })
-    } catch {
-      skip('a disk that can be filled needs the right to mount one')
-    }
-    cleanUps.push(() => execFileSync('umount', [disk]))
-    const postgres = await server()
-    const place = join(disk, 'place')
-    execFileSync('install', ['-d', '-m', '700', ...ownerOf(postgres), place])
-    const admin = connected(postgres.url)
-    await admin.unsafe(`CREATE TABLESPACE small LOCATION '${place}'`)
-    await admin.unsafe('CREATE DATABASE roster TABLESPACE small')
-    const url = postgres.url.replace(/postgres$/, 'roster')
-    const store = await open(url)
-    await people(store, 30)
-
-    const ballast = join(disk, 'ballast')
-    execFileSync('sh', ['-c', `cat /dev/zero > ${ballast} || true`], { stdio: 'pipe' })
-    const told: { id: number; version: number; changeId: string }[] = []
-    const refused: string[] = []
-    for (let n = 1; refused.length < 40; n++) {
-      const command = update((n % 30) + 1, { bio: `${n} ${randomUUID().repeat(100)}` })
-      const outcome = await store.change(command).catch((error: unknown) => error)
-      if (outcome instanceof Error) {
-        expect(outcome).toMatchObject(unavailable)
-        refused.push(command.changeId)
-      } else
-        told.push({
-          id: (n % 30) + 1,
-          version: (await store.get((n % 30) + 1))?.version ?? 0,
-          changeId: command.changeId,
-        })
-    }
-    const load = { acknowledged: told, refused } as unknown as Load
-    const sql = connected(url)
-    expect(await broken(sql, load)).toEqual([])
-    rmSync(ballast)
-    await expect
-      .poll(async () => (await store.change(update(1, { bio: 'fits' })).catch(() => undefined))?.outcome)
-      .toBe('committed')
-    expect(await broken(sql, load)).toEqual([])
-  })
-})
-
-/** As arguments of `install`. */
-function ownerOf({ folder }: Server): string[] {
-  const ids = execFileSync('stat', ['-c', '%u %g', join(folder, 'data')], { encoding: 'utf8' })
-    .trim()
-    .split(' ')
-  return ['-o', ids[0] ?? '', '-g', ids[1] ?? '']
-}
-
 describe('several hosts in DATABASE_URL', () => {
   it('are one service: the standby takes over with all that was acknowledged, and Roster follows', async () => {
     const first = await server()
@@ -334,7 +217,7 @@ describe('several hosts in DATABASE_URL', () => {
     expect(warnings).toEqual([])
 
     await people(store, 5)
-    const load = startLoad(store, 5, 20)
+    const load = loaded(store, 5, 20)
     await load.more(200)
     await first.crash()
     const standby = connected(second.url)

@@ -13,10 +13,14 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp()
 })
 
-async function open(nodes = 1): Promise<Database & { readonly store: Store; readonly stores: Store[] }> {
+async function open(
+  nodes = 1,
+  isolation = 'read committed',
+): Promise<Database & { readonly store: Store; readonly stores: Store[] }> {
   const made = await createDatabase(inject('postgresUrl'))
   cleanUps.push(made.drop)
-  const one = () => openPostgres({ url: made.url, rules, onWarning: () => {} })
+  const url = `${made.url}?default_transaction_isolation=${encodeURIComponent(isolation)}`
+  const one = () => openPostgres({ url, rules, onWarning: () => {} })
   const store = await one()
   const stores = [store, ...(await Promise.all(times(nodes - 1, one)))]
   cleanUps.push(() => Promise.all(stores.map((each) => each.close())))
@@ -103,20 +107,23 @@ describe('updates of several users', () => {
     expect(await committed(made.store, update(7, { bio: 'x' }))).toMatchObject({ version: 2 })
   })
 
-  it('by several nodes at once, in whatever order, lose nothing', async () => {
-    const made = await open(3)
-    await many(made.store, 40, () => create({}))
-    for (const round of range(15))
-      await Promise.all(
-        made.stores.map((store, node) => {
-          const ids = times(40, (id) => (node === 1 ? 41 - id : id))
-          return Promise.all(ids.map((id) => committed(store, update(id, { bio: `${round} by ${node}` }))))
-        }),
-      )
-    const { users } = await readKept(made.sql)
-    expect(users.map(({ version }) => version)).toEqual(times(40, () => 1 + 15 * 3))
-    await expectSound(made)
-  })
+  it.each(['read committed', 'repeatable read', 'serializable'])(
+    'by several nodes at once, in whatever order, lose nothing: %s',
+    async (isolation) => {
+      const made = await open(3, isolation)
+      await many(made.store, 40, () => create({}))
+      for (const round of range(15))
+        await Promise.all(
+          made.stores.map((store, node) => {
+            const ids = times(40, (id) => (node === 1 ? 41 - id : id))
+            return Promise.all(ids.map((id) => committed(store, update(id, { bio: `${round} by ${node}` }))))
+          }),
+        )
+      const { users } = await readKept(made.sql)
+      expect(users.map(({ version }) => version)).toEqual(times(40, () => 1 + 15 * 3))
+      await expectSound(made)
+    },
+  )
 })
 
 describe('readers of several users', () => {
