@@ -56,6 +56,9 @@ export function batching(given: Given): void {
     expect(contradictions(users, await readLog())).toEqual([])
     expect(await store.find({ kind: 'username', key: 'ann' })).toEqual(users[1])
     expect((await committed(store, create({}))).id).toBe(7)
+    // Even where that is somebody who was made by one of them.
+    const met = await store.changeAll([create({}), update(8, { bio: 'x' }), replace(9, {}), create({})])
+    expect(met).toMatchObject([8, 8, 9, 10].map((id) => ({ outcome: 'committed', user: { id } })))
   })
 
   it('keeps nothing of a batch in which one is refused, and tells every refusal', async () => {

@@ -19,10 +19,13 @@ export async function createGround(commands: readonly Command[], run: Run, lock:
   const [users, first] = await Promise.all([readUsers(commands, run, lock), readReceipts(onces)])
   let receipts = first
   const holders = new Map<string, number | undefined>()
-  const ids: number[] = []
   let missing: Claim[] = []
   /** Stand for ids until the commands are decided again. */
   let placeholders = new Set<number>()
+
+  const fetchIds = (count: number) => (dryRun ? peekIds(count, run) : takeIds(count, run))
+
+  const ids = meetsNew(commands, users) ? await fetchIds(countNew(commands)) : []
 
   const ground: Ground = {
     user: (id) => users.get(id),
@@ -58,11 +61,19 @@ export async function createGround(commands: readonly Command[], run: Run, lock:
     }
     // What is refused or told again shall not use up an id.
     if (wanted === 0) return false
-    ids.push(...(dryRun ? await peekIds(wanted, run) : await takeIds(wanted, run)))
+    ids.push(...(await fetchIds(wanted)))
     return true
   }
 
   return { ground, fetchMissing }
+}
+
+const isNew = ({ id }: Command) => id === undefined
+const countNew = (commands: readonly Command[]) => commands.filter(isNew).length
+
+/** Whether somebody who is made by one of the commands may be whom another one is about. */
+function meetsNew(commands: readonly Command[], users: ReadonlyMap<number, User>): boolean {
+  return commands.some(isNew) && commands.some(({ id }) => id !== undefined && !users.has(id))
 }
 
 const claimName = ({ kind, key }: Claim) => `${kind} ${key}`
