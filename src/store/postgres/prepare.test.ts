@@ -90,6 +90,19 @@ describe('a DATABASE_URL that can not be used', () => {
   })
 })
 
+describe('a server that does not tell which timeline it writes on', () => {
+  it('is used like any other', async () => {
+    const postgres = await server()
+    const sql = connected(postgres.url)
+    await sql.unsafe('CREATE ROLE ann LOGIN')
+    await sql.unsafe('CREATE DATABASE roster OWNER ann')
+    const admin = connected(postgres.url.replace(/postgres$/, 'roster'))
+    await admin.unsafe('REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC')
+    const store = await open(`postgres://ann@127.0.0.1:${postgres.port}/roster`)
+    expect(await committed(store, create({}))).toMatchObject({ id: 1 })
+  })
+})
+
 describe('a server that would lose what it acknowledged', () => {
   it('is told to wait for its disk, and warned of where it does not', async () => {
     const postgres = await server({ settings: { synchronous_commit: 'off', fsync: 'off' } })
