@@ -93,6 +93,25 @@ describe.skipIf(skipped !== '')(`two nodes on one PostgreSQL and one Redis${skip
     }
   })
 
+  it('make a key on one that the other knows at once, and revoke it on the other', async () => {
+    await start({})
+    const admin = await makeKey('admin')
+    const [one, other] = sends as [Send, Send]
+    const asked = { name: 'n', scopes: ['read'] }
+    const made = await one('POST', '/v1/keys', asked, admin.headers)
+    const { id, secret } = JSON.parse(made.text)
+    const headers = bearer(secret)
+    expect(await other('GET', '/v1/users', undefined, headers)).toMatchObject({ status: 200 })
+    expect(await one('GET', '/v1/users', undefined, headers)).toMatchObject({ status: 200 })
+    expect(await other('DELETE', `/v1/keys/${id}`, undefined, admin.headers)).toMatchObject({ status: 204 })
+    const revoked = Date.now()
+    // The node that has done it needs no second look.
+    expect(await other('GET', '/v1/users', undefined, headers)).toMatchObject({ status: 401 })
+    const status = async () => (await one('GET', '/v1/users', undefined, headers)).status
+    await expect.poll(status, { timeout: 5_000, interval: 10 }).toBe(401)
+    expect(Date.now() - revoked).toBeLessThan(1_000)
+  })
+
   it('count a key’s requests together, to the last one', async () => {
     await start({ ROSTER_RATE_LIMIT: '25/h' })
     const { headers } = await makeKey('read')

@@ -166,6 +166,28 @@ describe.for(contracts)('the limits of %s', ([, path, keys]) => {
   })
 })
 
+test('v1 tells its limits on every answer, and what is too much in its own words', async () => {
+  const started = await start({ openContracts: 'loopback', ...perMinute(3) })
+  const headers = await keyFor(started, 'key_a', 'read')
+  const answers: [line: string, status: number, r: number][] = [
+    ['GET /v1/users?per_page=1', 200, 2],
+    ['GET /v1/users/nobody', 404, 1],
+    ['DELETE /v1/keys/key_a', 403, 0],
+    ['GET /v1/users?per_page=1', 429, 0],
+  ]
+  for (const [line, status, r] of answers) {
+    const answer = await started.call(line, undefined, headers)
+    expect([line, answer.status]).toEqual([line, status])
+    expect(standing(answer)).toEqual({ policy: 'default', q: 3, w: 60, r, t: soon })
+  }
+  const { body, headers: sent } = await started.call('POST /v1/users', '{', headers)
+  const message = expect.stringMatching(/^Rate limit exceeded. Try again in \d+ seconds$/)
+  expect(body).toEqual({ error: 'rate_limit_exceeded', message })
+  expect(Number(sent['retry-after'])).toEqual(soon)
+  // The door that is open to this machine is another contract's.
+  expect(await started.call('GET /v1/users')).toMatchObject({ status: 401 })
+})
+
 describe('the address that counts', () => {
   const through = async (trustProxy: readonly string[], ...forwarded: string[]) => {
     const started = await start({ openContracts: 'always', trustProxy, ...perMinute(1) })
