@@ -1,12 +1,14 @@
 -- One kind of request for wrk, told by its arguments: METHOD, path (%d becomes the id of a random user),
--- number of users, and a text that makes this run's values differ from those of every other run, so
--- that every update changes something. Prints one line of JSON at the end.
-local method, path, users, run, count, head
+-- number of users, a text that makes this run's values differ from those of every other run, so that
+-- every update changes something, the property to change, and an API key. Prints one line of JSON at the end.
+local method, path, users, run, count, head, field
 
 function init(args)
   method, path, users, run, count = args[1], args[2], tonumber(args[3]), args[4], 0
+  field = args[5] or "phone"
   -- wrk.format builds a table of headers for each request; a text costs this machine less.
   head = " HTTP/1.1\r\nHost: " .. wrk.host .. ":" .. wrk.port .. "\r\n"
+  if args[6] then head = head .. "Authorization: Bearer " .. args[6] .. "\r\n" end
   math.randomseed(os.time())
 end
 
@@ -17,7 +19,7 @@ function request()
   local id = math.random(users)
   local line = method .. " " .. string.format(path, id) .. head
   if method == "GET" then return line .. "\r\n" end
-  local body = '{"phone":"' .. run .. "-" .. count
+  local body = '{"' .. field .. '":"' .. run .. "-" .. count
   body = body .. (method == "PUT" and string.format(full, id) or '"}')
   return line .. "Content-Type: application/json\r\nContent-Length: " .. #body .. "\r\n\r\n" .. body
 end

@@ -10,6 +10,9 @@ export interface Request {
   /** `%d` stands for the id of a random user. */
   readonly path: string
   readonly users: number
+  /** The property that an update changes; `phone` where nothing is said. */
+  readonly property?: string
+  readonly key?: string
 }
 
 export interface Sample {
@@ -61,14 +64,24 @@ export async function hasTool(name: string): Promise<boolean> {
  */
 export async function load(
   target: Target,
-  { method, path, users }: Request,
+  { method, path, users, property, key }: Request,
   { connections, seconds }: { readonly connections: number; readonly seconds: number },
   alongside: () => readonly number[] = () => [],
 ): Promise<Sample> {
   const options = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '60s', '-s', 'bench/load.lua']
   const pids = () => [target.pid, ...alongside()]
+  const more = [property ?? 'phone', key].filter((one) => one !== undefined)
   const before = cpuSeconds(pids())
-  const { stdout } = await run('wrk', [...options, target.url, '--', method, path, `${users}`, unique()])
+  const { stdout } = await run('wrk', [
+    ...options,
+    target.url,
+    '--',
+    method,
+    path,
+    `${users}`,
+    unique(),
+    ...more,
+  ])
   const after = cpuSeconds(pids())
   const sample = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Sample
   if (sample.failed > 0) throw new Error(`${sample.failed} of ${sample.requests} requests failed`)

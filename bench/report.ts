@@ -45,7 +45,7 @@ ${rateSection(results, shown('latency', 'Latency at half of the peak'))}${memory
 - The seeded directories have the rows that creating the same people makes; a streamed list has everybody.
 - Each transaction of pgbench wrote its row too.
 
-Not measured yet: v1 with key check and rate limit, and latency beside 50 sign-ins; they come with those parts.
+Not measured yet: latency beside 50 sign-ins, which comes with them.
 `
   return { text, charts }
 }

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Ground } from './ground.ts'
 import { load, type Request, type Sample } from './load.ts'
+import { apiKey } from './seed.ts'
 import { postgresProcesses, type Target } from './targets.ts'
 
 /** What is measured, in the order of a round: what is compared most stands side by side. */
@@ -14,7 +15,7 @@ export interface Scenario {
 
 export const whats = ['echo', 'sqlite', 'postgres', 'json-server', 'pgbench', 'layers'] as const
 export type What = (typeof whats)[number]
-export const kinds = ['patch', 'hot', 'put', 'get', 'list', 'stream', 'rate', 'start'] as const
+export const kinds = ['patch', 'hot', 'v1', 'put', 'get', 'list', 'stream', 'rate', 'start'] as const
 export type Kind = (typeof kinds)[number]
 
 export interface LoadOptions {
@@ -25,6 +26,7 @@ export interface LoadOptions {
 const requests = {
   patch: { method: 'PATCH', path: '/users/%d' },
   hot: { method: 'PATCH', path: '/users/%d' },
+  v1: { method: 'PATCH', path: '/v1/users/usr_%016d', property: 'first_name', key: apiKey },
   put: { method: 'PUT', path: '/users/%d' },
   get: { method: 'GET', path: '/users/%d' },
   list: { method: 'GET', path: '/users' },
@@ -38,6 +40,7 @@ export function requestOf(kind: keyof typeof requests, users: number): Request {
 const words = {
   patch: 'PATCH',
   hot: 'PATCH, all on one user',
+  v1: 'v1 PATCH with key and limit',
   put: 'PUT',
   get: 'GET one',
   list: 'GET a page of',
@@ -133,6 +136,7 @@ export function scenarios(quick: boolean, connections: number): readonly Scenari
     jsonServer('patch', 1000),
     roster('sqlite', 'patch', 100_000),
     jsonServer('patch', 100_000),
+    roster('sqlite', 'v1', 1000),
     roster('sqlite', 'put', 1000),
     layer('framework'),
     layer('contract'),

@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import postgres from 'postgres'
+import { hashOf } from '../src/access/authenticate.ts'
 import { createDirectory } from '../src/directory/directory.ts'
 import type { Store } from '../src/directory/store.ts'
 import { openPostgres } from '../src/store/postgres/store.ts'
@@ -23,6 +24,17 @@ export const person = (id: number) => ({
   interested_in: 'dogs',
 })
 
+/** The secret of a key that every seeded directory has: read and write. */
+export const apiKey = `rk_${'0'.repeat(32)}`
+
+async function addKey({ keys }: Store): Promise<void> {
+  const never = { createdAt: Date.now(), expiresAt: null, revokedAt: null, lastUsedAt: null }
+  await keys.add({ id: 'key_bench', name: 'bench', scopes: ['read', 'write'], ...never }, hashOf(apiKey))
+}
+
+/** A uid that the load generator can work out, in SQL of SQLite. */
+const uidOf = (id: string) => `'usr_' || printf('%016d', ${id})`
+
 const onFatal = (error: Error) => {
   throw error
 }
@@ -40,7 +52,9 @@ const values = (id: string) =>
 const origin = `1, created_at, 'operator', 'bench', 'operator', 'bench', 'created'`
 
 export async function seedSqlite(folder: string, users: number): Promise<void> {
-  await (await openFolder(folder)).close()
+  const store = await openFolder(folder)
+  await addKey(store)
+  await store.close()
   const db = new DatabaseSync(fileIn(folder))
   const hex = (bytes: number) => `lower(hex(randomblob(${bytes})))`
   const uuid = `${hex(4)} || '-' || ${hex(2)} || '-4' || substr(${hex(2)}, 2) || '-a' || substr(${hex(2)}, 2) || '-' || ${hex(6)}`
@@ -50,7 +64,7 @@ export async function seedSqlite(folder: string, users: number): Promise<void> {
     BEGIN IMMEDIATE;
     WITH RECURSIVE ids (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM ids WHERE id < ${users})
     INSERT INTO users (${userColumns}, last_change)
-    SELECT id, 'usr_' || ${hex(8)}, 'active', 1, ${Date.now()}, ${Date.now()}, ${values('id')}, id FROM ids;
+    SELECT id, ${uidOf('id')}, 'active', 1, ${Date.now()}, ${Date.now()}, ${values('id')}, id FROM ids;
     INSERT INTO claims (kind, key, user_id) SELECT 'email', email, id FROM users ORDER BY email;
     INSERT INTO claims (kind, key, user_id) SELECT 'uid', uid, id FROM users ORDER BY uid;
     INSERT INTO changes (seq, ${logColumns})
