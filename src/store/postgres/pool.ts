@@ -19,6 +19,8 @@ export interface Statement {
   readonly parameters?: readonly Parameter[]
   /** Whether the server should keep it: for texts of which there are few. */
   readonly prepare?: boolean
+  /** Milliseconds that the answer may take once it has been sent, where that may be longer than waiting for a connection. */
+  readonly answerWithin?: number
 }
 
 export interface Pool {
@@ -57,6 +59,7 @@ interface Job {
   readonly resolve: (result: never) => void
   readonly reject: (error: unknown) => void
   readonly ms: number
+  readonly answerWithin: number
   timer?: NodeJS.Timeout
 }
 
@@ -88,11 +91,11 @@ export function createPool(url: string, size: number, timelines = createTimeline
   const idle: Worker[] = []
   const waiting = new Set<Job>()
 
-  function submit<T>(work: (sql: Sql) => Promise<T>, ms: number): Promise<T> {
+  function submit<T>(work: (sql: Sql) => Promise<T>, ms: number, answerWithin = ms): Promise<T> {
     return new Promise((resolve, reject) => {
       if (closing) return reject(unavailable('The store has been closed'))
       if (waiting.size >= maxWaiting) return reject(unavailable('Too much is waiting for the database'))
-      const job: Job = { work, resolve, reject, ms }
+      const job: Job = { work, resolve, reject, ms, answerWithin }
       const connection = idle.pop()
       if (connection !== undefined) return send(connection, job)
       waiting.add(job)
@@ -122,7 +125,7 @@ export function createPool(url: string, size: number, timelines = createTimeline
   function send(connection: Worker, job: Job): void {
     connection.job = job
     clearTimeout(job.timer)
-    const timer = setTimeout(giveUp, job.ms, connection, job)
+    const timer = setTimeout(giveUp, job.answerWithin, connection, job)
     job.work(connection.sql).then(
       (result) => {
         clearTimeout(timer)
@@ -192,7 +195,7 @@ export function createPool(url: string, size: number, timelines = createTimeline
   }
 
   return {
-    query: (statement, ms = patience) => submit((sql) => run(sql, statement), ms),
+    query: (statement, ms = patience) => submit((sql) => run(sql, statement), ms, statement.answerWithin),
     session: (work, ms = patience) =>
       submit(async (sql) => {
         try {

@@ -169,7 +169,7 @@ export async function openPostgres({
     find: (claim) => track(() => units.find(claim)),
     page: (query) => track(() => units.page(query)),
     keys,
-    list: (query) => track(() => units.list(query)),
+    list: (query, signal) => track(() => units.list(query, signal)),
     ready: () => track(async () => void (await units.get(1))),
     close: () => {
       closed ??= close()

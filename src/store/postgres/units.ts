@@ -1,11 +1,10 @@
 import type { Claim } from '../../directory/claims.ts'
 import { unavailable } from '../../directory/errors.ts'
-import type { Listing, ListQuery } from '../../directory/query.ts'
 import type { Page, PageQuery } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
 import { failureOf, pause, toReadError } from './connection.ts'
 import { createGathering } from './gathering.ts'
-import { list, lists, numbered } from './list.ts'
+import { createListReader, lists, numbered } from './list.ts'
 import { type Pool, patience, type Row, type Statement } from './pool.ts'
 import { columns, toUser } from './rows.ts'
 import { createStatements, type Writing } from './statements.ts'
@@ -85,7 +84,7 @@ export function createUnits({ query }: Pick<Pool, 'query'>) {
       }
     },
 
-    list: (query: ListQuery): Promise<Listing> => list(read, query),
+    list: createListReader(read),
 
     /** Those of the claims that somebody else than the user holds. */
     async taken(claims: readonly Claim[], userId: number): Promise<Claim[]> {

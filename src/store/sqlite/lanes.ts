@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { DirectoryError, unavailable } from '../../directory/errors.ts'
-import type { Filter, Listing, ListQuery, Sortable } from '../../directory/query.ts'
+import type { Listing, ListQuery } from '../../directory/query.ts'
+import { isQuick } from '../sql/cost.ts'
 import { isRemembered } from './list.ts'
 import type { FromReader, PackedUsers, ReaderOptions, ToReader } from './reader.ts'
 import { unpack } from './rows.ts'
@@ -31,34 +32,11 @@ export function createLanes(path: string): Lanes {
   }
 }
 
-/** Values that few people share, and that an index leads to. */
-const rare: ReadonlySet<Sortable> = new Set([
-  ...(['id', 'uid', 'email', 'username', 'ext_id', 'last_name', 'first_name'] as const),
-])
-
-/** What the file has in the order that is asked for. */
-const ordered: ReadonlySet<Sortable> = new Set(['id', 'email', 'last_name', 'first_name'])
-
-/** Rows that may be passed over. */
-const farthest = 5_000
-
 function laneOf(query: ListQuery): 'indexed' | 'remembered' | 'scanned' {
   const matched = query.filters.filter(({ comparison }) => comparison === 'eq').map(({ name }) => name)
   // As the reader has it, which looks into its memory where it has one for any of them.
   if (matched.some(isRemembered)) return 'remembered'
-  return matched.some((name) => rare.has(name)) || isShort(query) ? 'indexed' : 'scanned'
-}
-
-function isShort({ filters, search, sort, offset, limit }: ListQuery): boolean {
-  if (search !== undefined || offset + limit > farthest) return false
-  const [key] = sort
-  if (key === undefined || key.name === 'id') return filters.every(isCommonMatch)
-  return filters.length === 0 && sort.length === 1 && ordered.has(key.name)
-}
-
-/** Every third person or so has the value, so a page of them is found soon. */
-function isCommonMatch({ name, comparison }: Filter): boolean {
-  return comparison === 'eq' && name === 'interested_in'
+  return isQuick(query) ? 'indexed' : 'scanned'
 }
 
 interface Job {
