@@ -112,6 +112,39 @@ describe.skipIf(skipped !== '')(`two nodes on one PostgreSQL and one Redis${skip
     expect(Date.now() - revoked).toBeLessThan(1_000)
   })
 
+  it('carry a request with an idempotency key out once, whichever of them it comes to', async () => {
+    await start({ ROSTER_RATE_LIMIT: 'off' })
+    const [here, there] = sends as readonly [Send, Send]
+    const headers = { ...(await makeKey('read,write')).headers, 'content-type': 'application/json' }
+    for (const n of range(5)) {
+      const once = { ...headers, 'idempotency-key': `"once ${n}"` }
+      const person = { email: `n${n}@example.org`, username: `n${n}`, password: 'correct horse' }
+      const answers = await Promise.all(
+        [here, there, here, there].map((send) => send('POST', '/v1/users', person, once)),
+      )
+      expect(answers.every(({ status }) => status === 201 || status === 409)).toBe(true)
+      const [again, first] = [
+        await there('POST', '/v1/users', person, once),
+        answers.find(({ status }) => status === 201),
+      ]
+      expect(again).toMatchObject({
+        status: 201,
+        text: first?.text,
+        headers: { 'idempotency-replayed': 'true' },
+      })
+      const { location = '' } = again.headers
+      const counted = { ...headers, 'idempotency-key': `"count ${n}"` }
+      const increment = { posts_counter: { increment: 1 } }
+      await Promise.all(
+        [here, there].map((send) => send('PATCH', `${location}/counters`, increment, counted)),
+      )
+      const shown = await here('GET', `${location}/counters`, undefined, headers)
+      expect(JSON.parse(shown.text)).toMatchObject({ posts_counter: 1 })
+    }
+    const { text } = await there('GET', '/v1/users', undefined, headers)
+    expect(JSON.parse(text)).toMatchObject({ meta: { total: 5 } })
+  })
+
   it('count a key’s requests together, to the last one', async () => {
     await start({ ROSTER_RATE_LIMIT: '25/h' })
     const { headers } = await makeKey('read')

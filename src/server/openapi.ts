@@ -40,6 +40,9 @@ export async function document(app: FastifyInstance): Promise<void> {
       "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'self'; frame-ancestors 'self'",
     uiConfig: { validatorUrl: null, tryItOutEnabled: true },
     // The viewer shows this service and nothing else: no bar to load other documents.
-    theme: { title: 'Roster API', css: [{ filename: 'roster.css', content: '.topbar { display: none }' }] },
+    theme: {
+      title: 'Roster API',
+      css: [{ filename: 'roster.css', content: '.swagger-ui .topbar { display: none !important }' }],
+    },
   })
 }

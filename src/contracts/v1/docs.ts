@@ -106,6 +106,12 @@ const jsonPatch = {
     },
     required: ['op', 'path'],
   },
+  examples: [
+    [
+      { op: 'test', path: '/bio', value: 'Walks dogs' },
+      { op: 'replace', path: '/bio', value: 'Walks cats' },
+    ],
+  ],
 } as const
 
 /** A body of several media types. */
@@ -114,8 +120,14 @@ function content(schemas: Readonly<Record<string, Schema>>) {
   return { content: Object.fromEntries(entries) }
 }
 
-const userBody = object(sentAs(properties), [])
-const profileBody = object(sentAs(profileProperties), [])
+const userBody = {
+  ...object(sentAs(properties), []),
+  examples: [{ email: 'newemail@example.com', first_name: 'Jane', last_name: 'Smith' }],
+}
+const profileBody = {
+  ...object(sentAs(profileProperties), []),
+  examples: [{ bio: 'Walks dogs', phone: null }],
+}
 
 const whole = { type: 'integer' } as const
 const counters = object(Object.fromEntries(counterNames.map((name) => [name, whole])))
@@ -225,7 +237,7 @@ export const docs = {
   },
   updateProfile: {
     ...one,
-    summary: 'Update any field; `null` clears it',
+    summary: 'Update any field; null clears it',
     headers: guarded,
     querystring,
     body: content({
