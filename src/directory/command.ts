@@ -43,6 +43,8 @@ export interface Once {
 
 /** What every command may ask besides the change itself. */
 export interface Request extends Preconditions {
+  /** The uid that the caller said. Whoever has the id and another uid is not meant, and not found. */
+  readonly called?: string | undefined
   /** What the contract found wrong before the record was known; reported with everything else. */
   readonly problems?: readonly Problem[]
   /** Only tells what would come of it; nothing is kept, no receipt either. */

@@ -27,6 +27,8 @@ export type CounterChanges = Readonly<Partial<Record<CounterName, CounterChange>
 export interface Count {
   readonly kind: 'count'
   readonly id: number
+  /** The uid that the caller said; see Request. */
+  readonly called?: string | undefined
   readonly changes: CounterChanges
   /** Milliseconds since 1970, UTC. */
   readonly at: number

@@ -20,7 +20,7 @@ export interface CountDecision {
 
 /** Decides a change of counters: pure and synchronous, as `decide`. Who may ask was settled before. */
 export function decideCount(
-  { id, changes, problems = [], at, once, dryRun }: Count,
+  { id, called, changes, problems = [], at, once, dryRun }: Count,
   { user, counters, receipt }: Counting,
 ): CountDecision {
   if (once !== undefined && !dryRun) {
@@ -29,7 +29,7 @@ export function decideCount(
     if (known?.outcome === 'refused') return { outcome: known }
     if (known !== undefined) throw new Error('a request has the hash of another kind')
   }
-  if (user === undefined || !isVisible(user))
+  if (user === undefined || !isVisible(user) || (called !== undefined && called !== user.uid))
     return { outcome: { outcome: 'refused', refusal: userNotFound } }
   const next = count(counters, changes)
   if ('problems' in next || problems.length > 0) {

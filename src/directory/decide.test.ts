@@ -433,6 +433,17 @@ describe('claims', () => {
   })
 })
 
+test('whoever has the id and another uid than was said is not found', () => {
+  const others: readonly Command[] = [
+    update({ called: 'usr_bob123456789' }),
+    { ...circumstances, kind: 'erase', id: 7, called: 'usr_bob123456789' },
+  ]
+  for (const command of others) {
+    expect(judged(ann, command)).toMatchObject({ refusal: { code: 'not_found' } })
+    expect(judged(ann, { ...command, called: ann.uid }).outcome).toBe('commit')
+  }
+})
+
 describe('what a patch was worked out from', () => {
   test.each([
     ['as it still is', { phone: null, first_name: 'Ann', version: 3 }, []],

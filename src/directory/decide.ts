@@ -1,7 +1,17 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Change, ChangeKind, FieldChange, Unit } from './change.ts'
 import type { Claim } from './claims.ts'
-import type { Basis, Command, Create, Import, Lifecycle, Preconditions, Replace, Update } from './command.ts'
+import type {
+  Basis,
+  Command,
+  Create,
+  Import,
+  Lifecycle,
+  Preconditions,
+  Replace,
+  Request,
+  Update,
+} from './command.ts'
 import { type Problem, type Refusal, refusal } from './errors.ts'
 import type { Rules } from './field-types.ts'
 import { catalogue, type FieldName, fieldNames } from './fields.ts'
@@ -82,7 +92,7 @@ function missing(command: Create | Replace, applied: Applied): Problem[] {
 function decideUpdate(current: User | undefined, command: Update | Replace, rules: Rules): Decision {
   const permission = permit(command.actor, 'update', command.id)
   if ('refusal' in permission) return refuse(permission.refusal)
-  if (current === undefined || !isVisible(current)) {
+  if (current === undefined || !isVisible(current) || !isCalled(current, command)) {
     if (!command.invalidFirst) return refuse(userNotFound)
     const applied = apply(noFields, { ...terms(command), writable: permission.fields }, rules)
     return refuse(judge(command, applied, applied.problems) ?? userNotFound)
@@ -104,6 +114,11 @@ function decideUpdate(current: User | undefined, command: Update | Replace, rule
 function withDoubt(current: User, { values, changed }: Applied): Pick<Applied, 'values' | 'changed'> {
   if (!changed.includes('email') || !current.email_verified) return { values, changed }
   return { values: { ...values, email_verified: false }, changed: [...changed, 'email_verified'] }
+}
+
+/** An id can pass to somebody else with another uid: a sample person makes room for whoever is imported. */
+function isCalled(user: User, { called }: Request): boolean {
+  return called === undefined || called === user.uid
 }
 
 /** Times are the service's to set, so only what is shown may be sent. */
@@ -134,7 +149,8 @@ function decideLifecycle(current: User | undefined, command: Lifecycle): Decisio
   const action: Action = command.kind
   const permission = permit(command.actor, action, command.id)
   if ('refusal' in permission) return refuse(permission.refusal)
-  if (current === undefined || !startsFrom(command).includes(current.status)) return refuse(userNotFound)
+  const isThere = current !== undefined && isCalled(current, command)
+  if (!isThere || !startsFrom(command).includes(current.status)) return refuse(userNotFound)
   if (isLockedOut(current, permission.relation)) return refuse(accountBlocked)
   const refused = unsound(command.problems ?? []) ?? unmet(command, current)
   if (refused !== undefined) return refuse(refused)

@@ -31,7 +31,7 @@ type Asked = Pick<Update, 'patch' | 'shown' | 'problems'> & {
 type Update = ReturnType<typeof decodeBody>
 type Operation =
   | (Asked & { readonly kind: 'create'; readonly required: typeof required; readonly secret: string })
-  | (Asked & { readonly kind: 'update'; readonly id: number })
+  | (Asked & { readonly kind: 'update'; readonly id: number; readonly called: string })
 
 /** `POST /v1/users/batch`: many creations and updates, each for itself, or all or nothing. */
 export function createBatch({ directory, ids, passwords }: BatchOptions) {
@@ -74,7 +74,14 @@ export function createBatch({ directory, ids, passwords }: BatchOptions) {
       const uid = typeof id === 'string' ? id : ''
       if (uid === '') problems.push({ property: 'id', message: 'must be the id of a user' })
       const { problems: more, ...update } = decodeBody(values, properties, uid)
-      return { ...own, ...update, kind: 'update', id: await ids(uid), problems: [...problems, ...more] }
+      return {
+        ...own,
+        ...update,
+        kind: 'update',
+        id: await ids(uid),
+        called: uid,
+        problems: [...problems, ...more],
+      }
     }
     if (id !== undefined) problems.push({ property: 'id', message: 'is given by the service' })
     const { password = '', patch, problems: more } = decodeNew(values)

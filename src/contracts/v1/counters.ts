@@ -6,7 +6,7 @@ import { namesTwice, readJsonObject } from '../body.ts'
 import { context } from '../contract.ts'
 import { sendPreview } from './answer.ts'
 import { isPatchType, patchTypes } from './decode.ts'
-import type { Ids } from './ids.ts'
+import { type Ids, thisOne } from './ids.ts'
 import { decodeOptions, markReplay } from './options.ts'
 import type { ById } from './users.ts'
 
@@ -14,7 +14,8 @@ import type { ById } from './users.ts'
 export function createCounters({ directory, ids }: { readonly directory: Directory; readonly ids: Ids }) {
   return {
     get: async (request: FastifyRequest<ById>) => {
-      const { id } = await directory.get(context(request), await ids(request.params.id))
+      const { id: uid } = request.params
+      const { id } = thisOne(await directory.get(context(request), await ids(uid)), uid)
       return (await directory.counters(context(request), [id])).get(id) ?? noCounters
     },
 
@@ -25,7 +26,13 @@ export function createCounters({ directory, ids }: { readonly directory: Directo
       const { changes, problems } =
         'object' in body ? decode(body) : { changes: {}, problems: [body.problem] }
       const all = [...others, ...conditionsOf(request), ...problems]
-      const result = await directory.count(context(request), { ...options, id, changes, problems: all })
+      const result = await directory.count(context(request), {
+        ...options,
+        id,
+        called: request.params.id,
+        changes,
+        problems: all,
+      })
       if (options.dryRun) return sendPreview(reply, { dry_run: true, status: 200, counters: result.counters })
       markReplay(reply, result)
       return result.counters

@@ -1,4 +1,7 @@
+import { userNotFound } from '../../directory/decide.ts'
 import type { Directory } from '../../directory/directory.ts'
+import { DirectoryError } from '../../directory/errors.ts'
+import type { User } from '../../directory/user.ts'
 
 /** Names nobody: every use case answers for it as for somebody who is not there. */
 const nobody = 0
@@ -10,10 +13,18 @@ const form = /^usr_[0-9a-z]{12,60}$/
 const most = 50_000
 
 /**
- * The directory's number of whoever a uid names. That never changes, so those that were asked for are
- * remembered, the latest ones: a look-up less for an update.
+ * The directory's number of whoever a uid names. Those that were asked for are remembered, the latest
+ * ones: a look-up less for an update. A number can pass to another person once, when a sample person
+ * makes room for somebody imported; so the uid goes along with every command (`called`), and what is read
+ * is looked at.
  */
 export type Ids = (uid: string) => number | Promise<number>
+
+/** The user, if that is who was asked for. */
+export function thisOne(user: User, uid: string): User {
+  if (user.uid !== uid) throw new DirectoryError(userNotFound)
+  return user
+}
 
 export function createIds(directory: Directory): Ids {
   const known = new Map<string, number>()

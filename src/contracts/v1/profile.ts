@@ -9,7 +9,7 @@ import { context } from '../contract.ts'
 import { decodePreconditions, entityTag, isNotModified } from '../request.ts'
 import { sendUser } from './answer.ts'
 import { type DecodedBody, decodeBody, decodeUpdate, patchTypes } from './decode.ts'
-import type { Ids } from './ids.ts'
+import { type Ids, thisOne } from './ids.ts'
 import { applyOperations, type Operation, parseOperations } from './json-patch.ts'
 import { decodeOptions } from './options.ts'
 import { type ById, joined } from './users.ts'
@@ -30,7 +30,7 @@ export function createProfile({ directory, ids }: { readonly directory: Director
     if (typeOf(request) === jsonPatch) return updateByOperations(request, id, options)
     const decoded = decodeUpdate(request, { properties: profileProperties, types: profileTypes, uid })
     const problems = joined(options.problems, decoded.problems)
-    return directory.update(context(request), { ...decoded, ...options, problems, id })
+    return directory.update(context(request), { ...decoded, ...options, problems, id, called: uid })
   }
 
   /**
@@ -46,10 +46,11 @@ export function createProfile({ directory, ids }: { readonly directory: Director
     const { problems: wrong, ...preconditions } = decodePreconditions(request)
     const read = readOperations(request)
     const problems = [...options.problems, ...wrong, ...read.problems]
-    const asked = { ...options, ...preconditions, problems, id }
+    const { id: called } = request.params
+    const asked = { ...options, ...preconditions, problems, id, called }
     const of = context(request)
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
-      const user = await directory.basis(of, id)
+      const user = thisOne(await directory.basis(of, id), called)
       const plan = problems.length > 0 ? nothing : workOut(user, read.operations)
       try {
         const all = { ...asked, ...plan, problems: joined(problems, plan.problems) }
@@ -65,7 +66,8 @@ export function createProfile({ directory, ids }: { readonly directory: Director
 
   return {
     get: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
-      const user = await directory.get(context(request), await ids(request.params.id))
+      const { id: uid } = request.params
+      const user = thisOne(await directory.get(context(request), await ids(uid)), uid)
       reply.header('etag', entityTag(user))
       return isNotModified(request, user) ? reply.code(304).send() : encodeProfile(user)
     },

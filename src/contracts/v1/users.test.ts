@@ -1,6 +1,9 @@
+import { randomUUID } from 'node:crypto'
 import { verify } from '@node-rs/argon2'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { type Answer, startApp, type TestApp } from '../../../test/app.ts'
+import { retireDemoPeople } from '../../demo.ts'
+import { createDirectory } from '../../directory/directory.ts'
 
 /** Users, one at a time: what goes beyond the examples of the page, which are in page.test.ts. */
 
@@ -412,4 +415,58 @@ test.for<[about: string, email: unknown, told: string[]]>([
   const { id } = await create()
   const answer = await call(`PATCH /v1/users/${id}`, { email })
   expect(answer.body).toEqual(invalid({ email: ['Invalid email format', ...told] }))
+})
+
+test('an id that passed from a sample person to an imported one is not reached by the old uid', async () => {
+  const own = await startApp()
+  onTestFinished(own.close)
+  const headers = await own.keyWith('read', 'write')
+  const at = '/v1/users/usr_123abc456def'
+  expect(await own.call(`GET ${at}`, undefined, headers)).toMatchObject({ status: 200 })
+
+  const context = {
+    actor: { kind: 'operator', id: null, scopes: ['admin'], contract: 'operator' },
+    requestId: 'test',
+  } as const
+  const rules = { roles: ['user', 'admin'] }
+  const directory = createDirectory({
+    store: own.store,
+    rules,
+    now: Date.now,
+    newChangeId: randomUUID,
+    newUid: randomUUID,
+  })
+  const vacated = await retireDemoPeople(own.store, directory, context)
+  const source = { uid: 'usr_imported12345' }
+  const asked = {
+    id: 2,
+    patch: { email: 'imported@example.org' },
+    source,
+    update: false,
+    vacated: vacated.get(2) ?? '',
+  }
+  await directory.import(context, { ...asked, uid: source.uid })
+  expect(await own.call('GET /v1/users/usr_imported12345', undefined, headers)).toMatchObject({ status: 200 })
+
+  const rows = await own.everything()
+  for (const [line, body] of [
+    [`GET ${at}`, undefined],
+    [`PATCH ${at}`, { first_name: 'Bo' }],
+    [`DELETE ${at}`, undefined],
+    [`GET ${at}/profile`, undefined],
+    [`PATCH ${at}/profile`, { bio: 'x' }],
+    [`GET ${at}/counters`, undefined],
+    [`PATCH ${at}/counters`, { reputation: { set: 1 } }],
+  ] as const)
+    expect(await own.call(line, body, headers)).toMatchObject({ status: 404 })
+  const operations = { 'content-type': 'application/json-patch+json' }
+  const patch = [{ op: 'add', path: '/bio', value: 'x' }]
+  expect(await own.call(`PATCH ${at}/profile`, patch, { ...headers, ...operations })).toMatchObject({
+    status: 404,
+  })
+  const batch = { operations: [{ op: 'update', id: 'usr_123abc456def', data: { first_name: 'Bo' } }] }
+  expect(await own.call('POST /v1/users/batch', batch, headers)).toMatchObject({
+    body: { results: [{ status: 404 }] },
+  })
+  expect(await own.everything()).toEqual(rows)
 })

@@ -11,7 +11,7 @@ import { context } from '../contract.ts'
 import { decodePreconditions, entityTag, isNotModified } from '../request.ts'
 import { previewOf, sendPreview, sendUser } from './answer.ts'
 import { type DecodedBody, decodeBody, decodeUpdate, isPlainJson, patchTypes } from './decode.ts'
-import type { Ids } from './ids.ts'
+import { type Ids, thisOne } from './ids.ts'
 import { decodeOptions, decodeOptionsSlowly, markReplay } from './options.ts'
 import { encodeUser, properties } from './wire.ts'
 
@@ -33,8 +33,10 @@ export function createUsers({ directory, ids, passwords }: UsersOptions) {
   }
 
   return {
-    get: async (request: FastifyRequest<ById>, reply: FastifyReply) =>
-      show(request, reply, await directory.get(context(request), await ids(request.params.id))),
+    get: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
+      const { id: uid } = request.params
+      return show(request, reply, thisOne(await directory.get(context(request), await ids(uid)), uid))
+    },
 
     /** The caller's own user: a person has one, a key has none. */
     me: async (request: FastifyRequest, reply: FastifyReply) => {
@@ -54,6 +56,7 @@ export function createUsers({ directory, ids, passwords }: UsersOptions) {
         ...options,
         problems: joined(options.problems, decoded.problems),
         id: typeof known === 'number' ? known : await known,
+        called: uid,
       }
       return sendUser(reply, await directory.update(context(request), asked), encodeUser)
     },
@@ -80,8 +83,10 @@ export function createUsers({ directory, ids, passwords }: UsersOptions) {
     erase: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
       const { problems, ...preconditions } = decodePreconditions(request)
       const options = decodeOptions(request)
-      const id = await ids(request.params.id)
-      const asked = { ...preconditions, ...options, problems: joined(problems, options.problems), id }
+      const { id: called } = request.params
+      const id = await ids(called)
+      const all = joined(problems, options.problems)
+      const asked = { ...preconditions, ...options, problems: all, id, called }
       const result = await directory.erase(context(request), asked)
       if (result.fields !== undefined) {
         const before = await directory.basis(context(request), id)
