@@ -381,7 +381,7 @@ describe('JSON Patch', () => {
   test('of many who add to a list at once all are in it, and others’ fields are not lost', async () => {
     const at = await create({ tags: [] })
     const answers = await Promise.all(
-      Array.from({ length: 40 }, (_, i) =>
+      Array.from({ length: 200 }, (_, i) =>
         i % 2 === 0
           ? call(`PATCH ${at}`, [{ op: 'add', path: '/tags/-', value: tag(i) }], operations)
           : call(`PATCH ${at}`, { bio: `${i}` }),
@@ -390,12 +390,12 @@ describe('JSON Patch', () => {
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
     const { tags } = (await read(at)) as { tags: { id: number }[] }
     expect(tags.map(({ id }) => id).sort((a, b) => a - b)).toEqual(
-      Array.from({ length: 20 }, (_, i) => 2 * i),
+      Array.from({ length: 100 }, (_, i) => 2 * i),
     )
   })
 })
 
-test.for(['GET', 'PUT'])('the types that PATCH takes are told by OPTIONS, 405 and 415 (%s)', async () => {
+test('the types that PATCH takes are told by OPTIONS, 405 and 415', async () => {
   const at = await create()
   const profile = 'application/json, application/merge-patch+json, application/json-patch+json'
   const user = 'application/json, application/merge-patch+json'

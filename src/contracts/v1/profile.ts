@@ -23,6 +23,8 @@ const maxAttempts = 20
 
 /** A user with every field that has a form here, to be changed by JSON, JSON Merge Patch or JSON Patch. */
 export function createProfile({ directory, ids }: { readonly directory: Directory; readonly ids: Ids }) {
+  const inLine = createLines()
+
   async function update(request: FastifyRequest<ById>) {
     const { id: uid } = request.params
     const id = await ids(uid)
@@ -49,7 +51,8 @@ export function createProfile({ directory, ids }: { readonly directory: Director
     const { id: called } = request.params
     const asked = { ...options, ...preconditions, problems, id, called }
     const of = context(request)
-    for (let attempt = 0; attempt < maxAttempts; attempt++) {
+
+    async function attempt(): Promise<Result | undefined> {
       const user = thisOne(await directory.basis(of, id), called)
       const plan = problems.length > 0 ? nothing : workOut(user, read.operations)
       try {
@@ -59,9 +62,11 @@ export function createProfile({ directory, ids }: { readonly directory: Director
         if (!isOutdated(error)) throw error
         // It was in its turn, and there is no replay: the operations that failed are what is left to tell.
         if (plan.conflict !== undefined) throw new DirectoryError(refusal('conflict', plan.conflict))
+        return undefined
       }
     }
-    throw unavailable('What the patch depends on changes faster than it can be applied')
+
+    return (await attempt()) ?? inLine(id, () => again(attempt))
   }
 
   return {
@@ -74,6 +79,29 @@ export function createProfile({ directory, ids }: { readonly directory: Director
 
     update: async (request: FastifyRequest<ById>, reply: FastifyReply) =>
       sendUser(reply, await update(request), encodeProfile),
+  }
+}
+
+async function again(attempt: () => Promise<Result | undefined>): Promise<Result> {
+  for (let n = 0; n < maxAttempts; n++) {
+    const result = await attempt()
+    if (result !== undefined) return result
+  }
+  throw unavailable('What the patch depends on changes faster than it can be applied')
+}
+
+/** Those who begin anew for one user do so one after the other, so as not to be in each other's way. */
+function createLines() {
+  const ends = new Map<number, Promise<void>>()
+  return <T>(id: number, work: () => Promise<T>): Promise<T> => {
+    const result = (ends.get(id) ?? Promise.resolve()).then(work)
+    const end = result.then(
+      () => {},
+      () => {},
+    )
+    ends.set(id, end)
+    end.then(() => ends.get(id) === end && ends.delete(id))
+    return result
   }
 }
 
