@@ -465,7 +465,7 @@ describe('an import that does not come to its end', () => {
   it('says that the file changed while it was read', async () => {
     const { folder, path } = trial()
     const file = path('people.ndjson')
-    writeFileSync(file, many(30_000))
+    writeFileSync(file, many(12_000))
     const running = run(['import', file], { folder })
     // The file was opened before the folder was made.
     while (!existsSync(join(folder, 'roster.db'))) await new Promise(setImmediate)
@@ -477,7 +477,7 @@ describe('an import that does not come to its end', () => {
     })
     expect(ended.stderr).toContain('the same command goes on from there')
     expect(await run(['import', file], { folder })).toMatchObject({ code: 0 })
-    expect(kept(folder).users).toHaveLength(30_001)
+    expect(kept(folder).users).toHaveLength(12_001)
   })
 
   it.each([
@@ -513,6 +513,35 @@ describe('an import that does not come to its end', () => {
     expect(users.map(({ first_name }) => first_name).toSorted()).toEqual(
       rows.map(({ first_name }) => first_name).toSorted(),
     )
+  })
+
+  it('ends in words where the server goes away, whether it was stopped or killed, and the next one goes on', async () => {
+    const { folder, path } = trial()
+    const count = 10_000
+    const file = path('people.ndjson')
+    writeFileSync(file, many(count))
+    for (const end of ['kill', 'stop'] as const) {
+      const server = await serve([], { folder })
+      const running = run(['import', file], { folder })
+      const send = createClient(server.url)
+      const next = readKept(folder).users.length + 500
+      while ((await send('GET', `/users/${next}`)).status !== 200);
+      await server[end]()
+      expect(await running).toMatchObject({
+        ...{
+          code: 1,
+          stdout: expect.stringMatching(/^[\d,]+ imported, 0 updated, [\d,]+ here already, 0 rejected\n$/),
+        },
+        stderr: expect.stringMatching(
+          /The server has stopped|may or may not have been saved|has been closed/,
+        ),
+      })
+      const { users } = kept(folder)
+      expect(users.length).toBeLessThan(count)
+      expect(users.map(({ id }) => id)).toEqual(range(users.length))
+    }
+    expect(await run(['import', file], { folder })).toMatchObject({ code: 0 })
+    expect(kept(folder).users).toHaveLength(count)
   })
 
   it('ends in words on a full disk, what is in stays in, and the next one goes on', async () => {
@@ -570,10 +599,10 @@ it('leaves the server answering, which serves those who are in, and takes no upd
   expect(kept(folder).users).toHaveLength(8_004)
 })
 
-it('goes into PostgreSQL the same way', async () => {
+it('goes into PostgreSQL the same way, and from there to SQLite', async () => {
   const database = await createDatabase(inject('postgresUrl'))
   try {
-    const { take } = trial({ DATABASE_URL: database.url })
+    const { folder, take } = trial({ DATABASE_URL: database.url })
     const rows = lines(
       ...range(300).map((id) => named(id)),
       { first_name: 'Nemo' },
@@ -589,6 +618,13 @@ it('goes into PostgreSQL the same way', async () => {
     const { users, log, damage } = await readKeptInPostgres(database.sql)
     expect([damage, contradictions(users, log)]).toEqual([[], []])
     expect(users.map(({ id }) => id)).toEqual([...range(301), 400])
+    const exported = await run(['export'], { folder, env: { DATABASE_URL: database.url } })
+    const moved = trial()
+    expect(await moved.take(exported.stdout, [], 'x.ndjson')).toMatchObject({
+      code: 0,
+      stdout: told(302, 0, 0, 0),
+    })
+    expect((await run(['export'], { folder: moved.folder })).stdout).toBe(exported.stdout)
   } finally {
     await database.drop()
   }

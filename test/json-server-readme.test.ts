@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { afterEach, expect, onTestFinished, test } from 'vitest'
+import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import { cleanUp, createClient, run, type Send, serve, temporaryFolder } from './process.ts'
 import { byFetch, like, readme, root, takeApart } from './readme.ts'
 
@@ -61,7 +61,8 @@ test('a database that json-server wrote is imported, and the same requests get t
   const send = createClient(before)
   for (const [name, records] of Object.entries(JSON.parse(database) as Database))
     for (const record of records) await post(send, `/${name}`, record)
-  expect(readFileSync(file, 'utf8').trimEnd()).toBe(database)
+  // It answers before it writes.
+  await vi.waitFor(() => expect(readFileSync(file, 'utf8').trimEnd()).toBe(database))
   const copy = join(files, 'copy.json')
   writeFileSync(copy, readFileSync(file))
 

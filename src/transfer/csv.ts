@@ -14,6 +14,8 @@ type Place = 'start' | 'plain' | 'quoted' | 'closed'
  */
 export function createCsvCutter(limit = maxPiece): Cutter {
   let rest: Buffer = Buffer.alloc(0)
+  /** The bytes of its first line that are not kept any more, as there are too many. */
+  let dropped = 0
   /** How much of the rest has been looked at. */
   let at = 0
   let place: Place = 'start'
@@ -41,10 +43,11 @@ export function createCsvCutter(limit = maxPiece): Cutter {
 
   function cut(from: number, to: number, pieces: Piece[]): void {
     const end = to > from && rest[to - 1] === code.return ? to - 1 : to
-    if (end - from > limit) pieces.push({ line, problem: tooLong })
+    if (dropped + end - from > limit) pieces.push({ line, problem: tooLong })
     else if (end > from) pieces.push({ line, bytes: rest.subarray(from, end) })
     line += passed
     passed = 0
+    dropped = 0
     place = 'start'
   }
 
@@ -56,6 +59,7 @@ export function createCsvCutter(limit = maxPiece): Cutter {
     line++
     at = 0
     passed = 0
+    dropped = 0
     place = 'start'
     scan(pieces)
   }
@@ -65,19 +69,20 @@ export function createCsvCutter(limit = maxPiece): Cutter {
       const pieces: Piece[] = []
       rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
       scan(pieces)
-      while (rest.length > limit && rest.includes(code.newline))
+      while (dropped + rest.length > limit && rest.includes(code.newline))
         giveUp(pieces, 'opens a quote that is not closed')
-      // One line that does not end: its beginning is enough to tell so.
-      if (rest.length > limit) {
-        at -= rest.length - limit - 1
-        rest = rest.subarray(0, limit + 1)
+      if (dropped + rest.length > limit) {
+        dropped += rest.length
+        rest = Buffer.alloc(0)
+        at = 0
       }
       return pieces
     },
     end() {
       const pieces: Piece[] = []
-      while (place === 'quoted' && rest.length > 0) giveUp(pieces, 'opens a quote that is not closed')
-      if (rest.length > 0) cut(0, rest.length, pieces)
+      while (place === 'quoted' && dropped + rest.length > 0)
+        giveUp(pieces, 'opens a quote that is not closed')
+      if (dropped + rest.length > 0) cut(0, rest.length, pieces)
       return pieces
     },
   }

@@ -143,9 +143,10 @@ describe('a database of json-server', () => {
   })
 
   test.each(chunkSizes)('may be a bare list (%i)', (size) => {
-    expect(cut(createJsonCutter(), '[ {"id":1}\n,2 ]', size)).toEqual([
+    expect(cut(createJsonCutter(), '[ {"id":1}\n,2\n, 3 ]', size)).toEqual([
       [1, '{"id":1}'],
       [2, '2'],
+      [3, '3'],
     ])
   })
 
