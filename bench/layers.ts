@@ -42,6 +42,7 @@ const store: Store = {
   page: async () => ({ users: [], next: undefined }),
   changeAll: (commands) => Promise.all(commands.map(store.change)),
   receipt: async () => undefined,
+  credentials: async () => undefined,
   counters: {
     get: async () => new Map(),
     change: async () => ({ outcome: 'counted', counters: noCounters }),

@@ -50,6 +50,7 @@ const store = {
   changeAll: absent,
   receipt: absent,
   counters: { get: absent, change: absent },
+  credentials: absent,
   keys,
   list: absent,
   ready: absent,

@@ -4,10 +4,12 @@ import type { Logger } from 'pino'
 import { type Authenticator, createAuthenticator } from './access/authenticate.ts'
 import { createDoor, isAllowedOrigin } from './access/door.ts'
 import { createGate } from './access/gate.ts'
-import { createKeys } from './access/keys.ts'
+import { createKeys, recogniseKeys } from './access/keys.ts'
 import { createLimits } from './access/limits.ts'
 import { createPasswords } from './access/passwords.ts'
+import { createPeople } from './access/people.ts'
 import { countTogether } from './access/redis.ts'
+import { createSharedSecretTokens } from './access/shared-secret.ts'
 import { countInMemory, type Rate } from './access/windows.ts'
 import type { Config } from './config.ts'
 import { admit } from './contracts/admit.ts'
@@ -38,7 +40,15 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
   const door = createDoor({ open: config.openContracts, origins: config.corsOrigins })
   const { limits, shared } = limit(config, log)
   const strangers = limits && { strangers: limits.strangers }
-  const authenticator = createAuthenticator({ keys: store.keys, now: Date.now, ...strangers })
+  const people = createPeople(store.credentials)
+  const recognisers = [
+    recogniseKeys(store.keys),
+    ...(config.jwtSecret === undefined
+      ? []
+      : [createSharedSecretTokens({ secret: config.jwtSecret, people, now: Date.now })]),
+  ]
+  const { used } = store.keys
+  const authenticator = createAuthenticator({ recognisers, used, now: Date.now, ...strangers })
   const gate = createGate({ authenticator, door, limits })
   const passwords = createPasswords()
   const keys = createKeys({ store: store.keys, now: Date.now, onRevoked: authenticator.forget })

@@ -57,6 +57,9 @@ test.for<[name: string, text: string, key: keyof Config, value: unknown]>([
   ['ROSTER_RATE_LIMIT', '600/m', 'rateLimit', { quota: 600, seconds: 60 }],
   ['ROSTER_RATE_LIMIT', '999999999/h', 'rateLimit', { quota: 999_999_999, seconds: 3_600 }],
   ['REDIS_URL', '', 'redisUrl', undefined],
+  ['ROSTER_JWT_SECRET', '', 'jwtSecret', undefined],
+  ['ROSTER_JWT_SECRET', 'hunter2'.repeat(5), 'jwtSecret', 'hunter2'.repeat(5)],
+  ['ROSTER_JWT_SECRET', 'é'.repeat(16), 'jwtSecret', 'é'.repeat(16)],
   ...[
     'redis://localhost',
     'redis://127.0.0.1:6379/2?keyPrefix=x:',
@@ -115,6 +118,9 @@ const wrong: readonly (readonly [name: string, text: string, hint: string])[] = 
     'file://',
     'HTTPS://A.example',
   ].map((text) => ['ROSTER_CORS_ORIGINS', text, 'must list origins like https://app.example.com'] as const),
+  ...['hunter2', 'x'.repeat(31)].map(
+    (text) => ['ROSTER_JWT_SECRET', text, 'must have at least 32 bytes'] as const,
+  ),
   ...[
     'api.example.com',
     'ftp://api.example.com',

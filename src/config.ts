@@ -33,6 +33,12 @@ export const settings = {
     'Where callers find the service, as https://api.example.com, for links in answers; without it, as each request says',
     publicUrl,
   ),
+  jwtSecret: setting(
+    'ROSTER_JWT_SECRET',
+    '',
+    'Secret of at least 32 bytes that a backend of yours signs HS256 tokens of the community contract with; without it there are none',
+    jwtSecret,
+  ),
   openContracts: setting(
     'ROSTER_OPEN_CONTRACTS',
     'never',
@@ -144,6 +150,13 @@ function databaseUrl(text: string): string | undefined {
   if (!/^postgres(ql)?:\/\/[^/\s]+\/[^/\s]+$/.test(text)) {
     throw new Error('must be like postgres://user:password@host:5432/database')
   }
+  return text
+}
+
+/** RFC 7518, section 3.2: a key of the size of the hash or larger. Says nothing of what it was given. */
+function jwtSecret(text: string): string | undefined {
+  if (text === '') return undefined
+  if (Buffer.byteLength(text) < 32) throw new Error('must have at least 32 bytes')
   return text
 }
 

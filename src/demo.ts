@@ -1,6 +1,8 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { newKey } from './access/keys.ts'
+import { signSharedSecretToken } from './access/shared-secret.ts'
+import type { Config } from './config.ts'
 import type { Actor } from './directory/actor.ts'
 import { type Context, createDirectory, type Directory } from './directory/directory.ts'
 import type { Rules } from './directory/field-types.ts'
@@ -121,6 +123,9 @@ function isUntouched(user: User, patch: Patch): boolean {
 }
 
 const demoKey = 'key_demo'
+const communityUser = 3
+/** Milliseconds: a day. */
+const tokenLife = 86_400_000
 
 /** A directory that was tried out and is served for real now must not keep the key of the demo. */
 export async function revokeDemoKey(store: Pick<Store, 'keys'>): Promise<void> {
@@ -132,15 +137,29 @@ export async function revokeDemoKey(store: Pick<Store, 'keys'>): Promise<void> {
  * The API key is made anew each time, and the one before is worth nothing any more.
  * @returns the path of the file
  */
-export async function writeDemoCredentials(store: Pick<Store, 'keys'>, folder: string): Promise<string> {
-  const of = { id: demoKey, name: 'demo', createdAt: Date.now(), expiresAt: null }
+export async function writeDemoCredentials(
+  store: Pick<Store, 'keys'>,
+  { folder, jwtSecret }: Pick<Config, 'folder' | 'jwtSecret'>,
+): Promise<string> {
+  const now = Date.now()
+  const of = { id: demoKey, name: 'demo', createdAt: now, expiresAt: null }
   const { key, secret, hash } = newKey({ ...of, scopes: ['read', 'write'] })
   await store.keys.add(key, hash)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const path = join(resolve(folder), 'demo-credentials.json')
   // Anew, because the mode of a file that is there stays what it is.
   rmSync(path, { force: true })
-  const text = `${JSON.stringify({ api_key: secret, community_user: 3 }, null, 2)}\n`
-  writeFileSync(path, text, { mode: 0o600, flag: 'wx' })
+  const credentials = {
+    api_key: secret,
+    community_user: communityUser,
+    ...(jwtSecret !== undefined && {
+      community_token: await signSharedSecretToken(jwtSecret, {
+        userId: communityUser,
+        issuedAt: now,
+        expiresAt: now + tokenLife,
+      }),
+    }),
+  }
+  writeFileSync(path, `${JSON.stringify(credentials, null, 2)}\n`, { mode: 0o600, flag: 'wx' })
   return path
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
@@ -23,14 +24,16 @@ export interface ServiceOptions {
 const stopPatience = 10_000
 
 /** Starts everything in the order in which it depends on each other. */
-export async function startService({ config, demo, log, onFatal }: ServiceOptions): Promise<Service> {
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const { demo, log, onFatal } = options
+  const config = demo ? withSecret(options.config) : options.config
   const onWarning = (warning: string, err?: Error) => log.warn({ err }, warning)
   const store = await openStore(config, { onFatal, onWarning })
   let abandon: (() => Promise<unknown>) | undefined
   try {
     if (demo) {
       const added = await addDemoPeople(store, { roles: config.roles })
-      const file = await writeDemoCredentials(store, config.folder)
+      const file = await writeDemoCredentials(store, config)
       log.info({ added, file }, 'demo: sample people')
     } else {
       await revokeDemoKey(store)
@@ -57,4 +60,11 @@ export async function startService({ config, demo, log, onFatal }: ServiceOption
     await store.close()
     throw error
   }
+}
+
+/** Tokens of the demo are made for it alone, unless there is a secret that others know. */
+function withSecret(config: Config): Config {
+  return config.jwtSecret === undefined
+    ? { ...config, jwtSecret: randomBytes(32).toString('base64url') }
+    : config
 }

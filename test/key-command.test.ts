@@ -143,7 +143,11 @@ describe('the key of the demo', () => {
 
     const first = await start('--demo')
     const { api_key: old } = credentials()
-    expect(credentials()).toEqual({ api_key: expect.stringMatching(/^rk_/), community_user: 3 })
+    expect(credentials()).toEqual({
+      api_key: expect.stringMatching(/^rk_/),
+      community_user: 3,
+      community_token: expect.stringMatching(/^ey/),
+    })
     expect(statSync(path).mode & 0o777).toBe(0o600)
     expect(await first.send('PATCH', '/users/4', { phone: '1' }, bearer(old))).toMatchObject({ status: 200 })
     await first.server.stop()

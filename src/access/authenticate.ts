@@ -2,7 +2,6 @@ import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Actor } from '../directory/actor.ts'
 import { DirectoryError, refusal } from '../directory/errors.ts'
-import type { ApiKey, KeyStore } from '../directory/key.ts'
 
 /** What of a request tells who sent it. */
 export interface Asking {
@@ -21,24 +20,47 @@ export interface Strangers {
   readonly welcome: (ip: string) => void
 }
 
+/** What stands behind a bearer token: who, and for how long. */
+export interface Credential extends Pick<Actor, 'id' | 'scopes'> {
+  readonly kind: 'key' | 'client' | 'person'
+  readonly id: string
+  /** Milliseconds since 1970, UTC; null where it does not expire by itself. */
+  readonly expiresAt: number | null
+  /** Why it is worth nothing any more, where that is so: it was good once, so it is no guess. */
+  readonly ended?: string | undefined
+  /** The only contract that it is good for. */
+  readonly contract?: string
+}
+
+/** One kind of bearer token. */
+export interface Recogniser {
+  /** Whether a token looks like one of these. */
+  readonly recognises: (token: string) => boolean
+  /** Rejects with a DirectoryError: `unauthenticated` for a guess, `unavailable`. */
+  readonly find: (token: string) => Promise<Credential>
+}
+
 export interface AuthenticatorOptions {
-  readonly keys: Pick<KeyStore, 'find' | 'used'>
+  /** The first that recognises a token judges it. */
+  readonly recognisers: readonly Recogniser[]
+  /** Writes down when keys were last used. */
+  readonly used: (times: ReadonlyMap<string, number>) => Promise<void>
   /** Milliseconds since 1970, UTC. */
   readonly now: () => number
   readonly strangers?: Strangers
 }
 
-/** Milliseconds after which a key that was found is looked up again, in the background. */
+/** Milliseconds after which what was found is looked up again, in the background. */
 const fresh = 500
-/** Milliseconds after which it is not taken for good any more: a revoked one is refused within a second. */
+/** Milliseconds after which it is not taken for good any more: what was revoked is refused within a second. */
 const trusted = 900
-/** Keys that are kept at hand, at most. */
-const maxKeys = 10_000
-/** Characters; a longer header is no key's. */
-const maxLength = 4_096
+/** Credentials that are kept at hand, at most. */
+const maxKnown = 10_000
+/** Characters; JWTs of outside issuers can list many things. */
+const maxLength = 8_192
 
 interface Known {
-  readonly key: ApiKey
+  readonly credential: Credential
   /** When the look-up that found it began. */
   readonly checkedAt: number
   refreshing: boolean
@@ -46,13 +68,13 @@ interface Known {
 }
 
 /**
- * Tells whose credentials a request brings: API keys as bearer tokens (RFC 6750, section 2.1).
+ * Tells whose credentials a request brings: bearer tokens of whatever kind (RFC 6750, section 2.1).
  *
- * A key that was found is remembered under the header it came in, so that a request with it costs a
- * map look-up. That compares the secret with those in memory by their hashes, and these are seeded at
- * random; the store is asked for a SHA-256. Neither takes a time that tells how much of a guess is right.
+ * What was found is remembered under the header it came in, so that a request with it costs a map
+ * look-up. That compares the secret with those in memory by their hashes, and these are seeded at
+ * random; stores are asked for a SHA-256. Neither takes a time that tells how much of a guess is right.
  */
-export function createAuthenticator({ keys, now, strangers }: AuthenticatorOptions) {
+export function createAuthenticator({ recognisers, used, now, strangers }: AuthenticatorOptions) {
   /** By the header in its usual spelling. */
   const known = new Map<string, Known>()
   const lookUps = new Map<string, Promise<Known>>()
@@ -81,18 +103,18 @@ export function createAuthenticator({ keys, now, strangers }: AuthenticatorOptio
     const header = `Bearer ${token}`
     const isStranger = !known.has(header)
     if (isStranger) await strangers?.admit(ip)
-    if (token === undefined) throw invalidToken('Authorization must be sent once, as Bearer and an API key')
-    if (!shape.test(token)) throw invalidToken('There is no such API key')
-    let isGuess = isStranger
+    if (token === undefined)
+      throw invalidToken('Authorization must be sent once, as Bearer and a key or token')
+    let wasGuess = isStranger
     try {
-      const actor = actorOf(await lookUp(header, token), contract, now())
-      isGuess = false
-      return actor
+      const found = await lookUp(header, token)
+      wasGuess = false
+      return actorOf(found, contract, now())
     } catch (error) {
-      isGuess &&= error instanceof DirectoryError && error.code === 'unauthenticated'
+      wasGuess &&= isGuess(error)
       throw error
     } finally {
-      if (isStranger && !isGuess) strangers?.welcome(ip)
+      if (isStranger && !wasGuess) strangers?.welcome(ip)
     }
   }
 
@@ -105,19 +127,24 @@ export function createAuthenticator({ keys, now, strangers }: AuthenticatorOptio
     return promise
   }
 
-  async function find(header: string, secret: string): Promise<Known> {
+  async function find(header: string, token: string): Promise<Known> {
     const checkedAt = now()
-    const key = await keys.find(hashOf(secret))
-    if (key === undefined) {
-      known.delete(header)
-      throw invalidToken('There is no such API key')
-    }
-    const entry: Known = { key, checkedAt, refreshing: false, actors: new Map() }
+    const credential = await judge(token).catch((error: unknown) => {
+      if (isGuess(error)) known.delete(header)
+      throw error
+    })
+    const entry: Known = { credential, checkedAt, refreshing: false, actors: new Map() }
     // In again, so that it is the youngest.
     known.delete(header)
     known.set(header, entry)
-    if (known.size > maxKeys) known.delete(known.keys().next().value ?? '')
+    if (known.size > maxKnown) known.delete(known.keys().next().value ?? '')
     return entry
+  }
+
+  async function judge(token: string): Promise<Credential> {
+    const recogniser = recognisers.find(({ recognises }) => recognises(token))
+    if (recogniser === undefined) throw invalidToken('There is no such key or token')
+    return recogniser.find(token)
   }
 
   function refresh(header: string, entry: Known): void {
@@ -128,13 +155,16 @@ export function createAuthenticator({ keys, now, strangers }: AuthenticatorOptio
     })
   }
 
-  function actorOf({ key, actors }: Known, contract: string, at: number): Actor {
-    if (key.revokedAt !== null) throw invalidToken('The API key has been revoked')
-    if (key.expiresAt !== null && key.expiresAt <= at) throw invalidToken('The API key has expired')
-    uses.set(key.id, at)
+  function actorOf({ credential, actors }: Known, contract: string, at: number): Actor {
+    const { kind, id, scopes, expiresAt, ended } = credential
+    if (ended !== undefined) throw invalidToken(ended)
+    if (expiresAt !== null && expiresAt <= at) throw invalidToken(`The ${nounOf[kind]} has expired`)
+    if (kind === 'key') uses.set(id, at)
     let actor = actors.get(contract)
     if (actor === undefined) {
-      actor = { kind: 'key', id: key.id, scopes: key.scopes, contract }
+      if (contract !== (credential.contract ?? contract))
+        throw invalidToken(`This token is good for the contract ${credential.contract} only`)
+      actor = { kind, id, scopes, contract }
       actors.set(contract, actor)
     }
     return actor
@@ -146,7 +176,7 @@ export function createAuthenticator({ keys, now, strangers }: AuthenticatorOptio
     const told = uses
     uses = new Map()
     try {
-      await keys.used(told)
+      await used(told)
     } catch (error) {
       for (const [id, at] of told) if (!uses.has(id)) uses.set(id, at)
       throw error
@@ -156,9 +186,9 @@ export function createAuthenticator({ keys, now, strangers }: AuthenticatorOptio
   return {
     authenticate,
     flush,
-    /** Looks the key up again at its next use: for what this process itself has changed. */
+    /** Looks the credentials of a key, a client or a person up again at their next use: for what this process itself has changed. */
     forget(id: string): void {
-      for (const [header, { key }] of known) if (key.id === id) known.delete(header)
+      for (const [header, { credential }] of known) if (credential.id === id) known.delete(header)
     },
   }
 }
@@ -173,9 +203,6 @@ export function hashOf(secret: string): string {
 // RFC 9110, section 11.4: a scheme in whatever case, and one token68.
 const bearer = /^bearer +([\w.~+/-]+=*) *$/i
 
-/** What a secret looks like that `keys.ts` has made. */
-const shape = /^rk_[0-9A-Za-z]{32}$/
-
 function tokenOf(authorization: string): string | undefined {
   return authorization.length > maxLength ? undefined : bearer.exec(authorization)?.[1]
 }
@@ -189,6 +216,12 @@ function isRepeated(rawHeaders: readonly string[]): boolean {
   return count > 1
 }
 
-function invalidToken(message: string): DirectoryError {
+const nounOf = { key: 'API key', client: 'token', person: 'token' } as const
+
+function isGuess(error: unknown): boolean {
+  return error instanceof DirectoryError && error.code === 'unauthenticated'
+}
+
+export function invalidToken(message: string): DirectoryError {
   return new DirectoryError({ ...refusal('unauthenticated', message), lack: { error: 'invalid_token' } })
 }

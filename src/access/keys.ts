@@ -3,7 +3,7 @@ import type { Actor, Scope } from '../directory/actor.ts'
 import { DirectoryError, type Problem, type Refusal, refusal } from '../directory/errors.ts'
 import type { ApiKey, KeyStore } from '../directory/key.ts'
 import { lackOfScope } from '../directory/policy.ts'
-import { hashOf } from './authenticate.ts'
+import { hashOf, invalidToken, type Recogniser } from './authenticate.ts'
 
 /** What a key is to be, as it came in: judged here. */
 export interface NewKey {
@@ -71,6 +71,23 @@ export function createKeys({ store, now, onRevoked }: KeysOptions) {
       if (key === undefined) throw new DirectoryError(refusal('not_found', 'API key not found'))
       onRevoked?.(id)
       return key
+    },
+  }
+}
+
+/** What a secret looks like that was made here. */
+const shape = /^rk_[0-9A-Za-z]{32}$/
+
+/** Knows the bearer tokens that are API keys. */
+export function recogniseKeys({ find }: Pick<KeyStore, 'find'>): Recogniser {
+  return {
+    recognises: (token) => token.startsWith('rk_'),
+    async find(secret) {
+      const key = shape.test(secret) ? await find(hashOf(secret)) : undefined
+      if (key === undefined) throw invalidToken('There is no such API key')
+      const { id, scopes, expiresAt, revokedAt } = key
+      const ended = revokedAt === null ? undefined : 'The API key has been revoked'
+      return { kind: 'key', id, scopes, expiresAt, ended }
     },
   }
 }

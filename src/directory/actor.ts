@@ -2,8 +2,8 @@
 export type Scope = 'read' | 'write' | 'admin'
 
 export interface Actor {
-  readonly kind: 'anonymous' | 'key' | 'person' | 'operator'
-  /** Names a key or a person for the change log: the key's id, or the person's. */
+  readonly kind: 'anonymous' | 'key' | 'client' | 'person' | 'operator'
+  /** Names a key, an OAuth client or a person for the change log: by the id of each. */
   readonly id: string | null
   readonly scopes: readonly Scope[]
   /** The contract that the request came through, or `operator` for the command line. */

@@ -28,7 +28,8 @@ export interface Change {
 /**
  * What a store writes for one command, whole or not at all: the user row, the claims taken and
  * given up, and the row of the change log. An erasure also blanks the values in the user's older rows
- * of the log, and removes the password, the counters and the receipts that are about the user.
+ * of the log, and removes the password, the counters and the receipts that are about the user, and since
+ * when tokens count.
  */
 export interface Unit {
   readonly user: User
@@ -39,4 +40,6 @@ export interface Unit {
   readonly change: Change
   /** The hash of the password that the user starts with. */
   readonly password?: string
+  /** Ends what was issued to the user before: milliseconds since 1970, UTC. It never goes back. */
+  readonly tokensValidFrom?: number
 }

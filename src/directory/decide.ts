@@ -321,7 +321,16 @@ function commit(
     fields,
   }
   const { take, release } = claimsMoved(before, user, changed, kind)
-  return { outcome: 'commit', unit: { user, changed, take, release, change } }
+  const unit = { user, changed, take, release, change }
+  return {
+    outcome: 'commit',
+    unit: endsTokens(before, user) ? { ...unit, tokensValidFrom: command.at } : unit,
+  }
+}
+
+/** Who comes back after having been blocked or removed signs in again. */
+function endsTokens(before: User | undefined, { status }: User): boolean {
+  return before !== undefined && before.status !== status && (status === 'blocked' || status === 'deleted')
 }
 
 function claimsMoved(

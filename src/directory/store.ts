@@ -2,6 +2,7 @@ import type { Change } from './change.ts'
 import type { Claim } from './claims.ts'
 import type { Command, Once } from './command.ts'
 import type { CounterStore } from './counters.ts'
+import type { Credentials } from './credentials.ts'
 import type { Problem, Refusal } from './errors.ts'
 import { refusal } from './errors.ts'
 import type { KeyStore } from './key.ts'
@@ -64,6 +65,8 @@ export interface Store {
   /** A page of bounded cost; paging by `next` neither repeats nor loses anybody while others are added. */
   readonly page: (query: PageQuery) => Promise<Page>
   readonly counters: CounterStore
+  /** What lets somebody come in as the user; undefined where the id never named anybody. */
+  readonly credentials: (id: number) => Promise<Credentials | undefined>
   /** API keys. */
   readonly keys: KeyStore
   /**

@@ -5,6 +5,7 @@ import { batching } from './conformance/batching.ts'
 import { claiming } from './conformance/claiming.ts'
 import type { Fixture } from './conformance/commands.ts'
 import { counting, keepingPasswords } from './conformance/counting.ts'
+import { keepingCredentials } from './conformance/credentials.ts'
 import { keepingKeys } from './conformance/keys.ts'
 import { lasting } from './conformance/lasting.ts'
 import { erasing, logging } from './conformance/logging.ts'
@@ -42,6 +43,7 @@ export function storeConformance(name: string, open: () => Promise<Fixture>): vo
       batching,
       counting,
       keepingPasswords,
+      keepingCredentials,
       keepingKeys,
     ])
       cases(given)

@@ -69,6 +69,18 @@ const parts: readonly Part[] = [
       FROM written JOIN jsonb_to_recordset(${given}) AS given (user_id bigint, hash text)
         ON given.user_id = written.id`,
   },
+  {
+    name: 'ended',
+    isIn: ({ tokensValidFrom }) => tokensValidFrom !== undefined,
+    alone: true,
+    rows: (units) => units.map(({ user, tokensValidFrom }) => ({ user_id: user.id, at: tokensValidFrom })),
+    sql: (given) => `INSERT INTO validity (user_id, tokens_valid_from)
+      SELECT written.id, given.at
+      FROM written JOIN jsonb_to_recordset(${given}) AS given (user_id bigint, at bigint)
+        ON given.user_id = written.id
+      ON CONFLICT (user_id) DO UPDATE
+        SET tokens_valid_from = greatest(validity.tokens_valid_from, excluded.tokens_valid_from)`,
+  },
 ]
 
 /** Whether a unit is written by a statement of its own. */

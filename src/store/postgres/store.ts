@@ -8,6 +8,7 @@ import type { Outcome, Store } from '../../directory/store.ts'
 import { createBatches } from './batch.ts'
 import { pause } from './connection.ts'
 import { createCounterStore } from './counters.ts'
+import { createCredentialReader } from './credentials.ts'
 import { createKeyStore } from './keys.ts'
 import { createLanes } from './lanes.ts'
 import { createPool, patience } from './pool.ts'
@@ -56,6 +57,7 @@ export async function openPostgres({
   const changeAll = createBatches(units, transact, expire, rules)
   const counters = createCounterStore(units.read, transact, expire)
   const readReceipts = createReceiptReader(units.read)
+  const readCredentials = createCredentialReader(units.read)
   const underWay = new Set<Promise<unknown>>()
   let closed: Promise<void> | undefined
 
@@ -166,6 +168,7 @@ export async function openPostgres({
       change: (count) => track(() => inTurn(count.id, () => counters.change(count))),
     },
     get: (id) => track(() => units.get(id)),
+    credentials: (id) => track(() => readCredentials(id)),
     find: (claim) => track(() => units.find(claim)),
     page: (query) => track(() => units.page(query)),
     keys,

@@ -10,6 +10,7 @@ import type { User } from '../../directory/user.ts'
 import { cachedUsers, createUserCache, type UserCache } from './cache.ts'
 import { connect, listen, type Send } from './control.ts'
 import { createCounterStore } from './counters.ts'
+import { createCredentialReader } from './credentials.ts'
 import type { Done, Task } from './group.ts'
 import { createKeyStore } from './keys.ts'
 import { createLanes } from './lanes.ts'
@@ -156,6 +157,7 @@ function openReader(path: string, cache: UserCache) {
   const byId = db.prepare(`SELECT ${columns.join(', ')} FROM users WHERE id = ?`)
   byId.setReturnArrays(true)
   const anybody = db.prepare('SELECT 1 FROM users LIMIT 1')
+  const credentials = createCredentialReader(db)
   const byClaim = db.prepare('SELECT user_id FROM claims WHERE kind = ? AND key = ?')
   const endOfPage = db.prepare(
     `SELECT max(id) AS last, count(*) AS rows FROM (SELECT id FROM users WHERE id > ? ORDER BY id LIMIT ${rowsPerPage})`,
@@ -198,7 +200,8 @@ function openReader(path: string, cache: UserCache) {
         await nextTurn()
         return page(query)
       },
-    } satisfies Pick<Store, 'get' | 'find' | 'page'>,
+      credentials: async (id: number) => credentials(id),
+    } satisfies Pick<Store, 'get' | 'find' | 'page' | 'credentials'>,
     db,
     probe: () => void anybody.get(),
     close: () => db.close(),

@@ -30,10 +30,14 @@ export function createUnits(db: DatabaseSync) {
        (SELECT json_group_object(key, json_array(NULL, NULL)) FROM json_each(changes.fields))
      WHERE seq IN (SELECT seq FROM chain)`,
   )
-  const forget = ['passwords', 'counters', 'receipts'].map((table) =>
+  const forget = ['passwords', 'validity', 'counters', 'receipts'].map((table) =>
     db.prepare(`DELETE FROM ${table} WHERE user_id = ?`),
   )
   const setPassword = db.prepare('INSERT INTO passwords (user_id, hash) VALUES (?, ?)')
+  const endTokens = db.prepare(
+    `INSERT INTO validity (user_id, tokens_valid_from) VALUES (?, ?)
+     ON CONFLICT (user_id) DO UPDATE SET tokens_valid_from = max(tokens_valid_from, excluded.tokens_valid_from)`,
+  )
   const nextId = db.prepare('SELECT next_id FROM allocator')
   const setNextId = db.prepare('UPDATE allocator SET next_id = ?')
   const raiseNextId = db.prepare('UPDATE allocator SET next_id = ?1 WHERE next_id < ?1')
@@ -83,7 +87,7 @@ export function createUnits(db: DatabaseSync) {
       return row === undefined ? undefined : Number(row.user_id)
     },
 
-    write({ user, changed, take: taken, release, change, password }: Unit): void {
+    write({ user, changed, take: taken, release, change, password, tokensValidFrom }: Unit): void {
       const seq = writeLog(change)
       if (user.version === 1) {
         insert.run(seq, ...columns.map((name) => toSql(user[name])))
@@ -97,6 +101,7 @@ export function createUnits(db: DatabaseSync) {
       for (const { kind, key } of release) give.run(kind, key)
       for (const { kind, key } of taken) take.run(kind, key, user.id)
       if (password !== undefined) setPassword.run(user.id, password)
+      if (tokensValidFrom !== undefined) endTokens.run(user.id, tokensValidFrom)
     },
 
     /**
