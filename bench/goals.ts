@@ -12,7 +12,7 @@ interface Goal {
   readonly unit: string
 }
 
-export function goals({ memory, start, run }: Results, { ratio }: Figures): Goal[] {
+export function goals({ memory, start, run, rated }: Results, { ratio }: Figures): Goal[] {
   const least = (goal: number) => ({ goal: `at least ${goal}`, isMet: (value: number) => value >= goal })
   const most = (goal: number) => ({ goal: `at most ${goal}`, isMet: (value: number) => value <= goal })
   const patch = sqlite('PATCH', 1000)
@@ -62,6 +62,19 @@ export function goals({ memory, start, run }: Results, { ratio }: Figures): Goal
       unit: '',
       ...least(0.8),
     },
+    ...(
+      [
+        'GET a page of few, with total',
+        'GET a page of many, with total',
+        'GET a sorted page, with total',
+      ] as const
+    ).map((what) => ({
+      measure: `SQLite ${what}, 1,000,000 users, p99 at half of the peak`,
+      value: rated.get(sqlite(what, 1_000_000))?.p99,
+      unit: ' ms',
+      goal: 'under 20',
+      isMet: (value: number) => value < 20,
+    })),
     {
       measure: 'memory with 1,000,000 users after the load',
       value: million?.now,

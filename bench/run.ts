@@ -115,18 +115,15 @@ async function measureRates(
   const rated = new Map<string, Rated>()
   const wanted = chosen.filter(({ what, kind, users }) => {
     const isRoster = what === 'sqlite' || what === 'postgres'
-    return (
-      isRoster &&
-      (kind === 'patch' || kind === 'get') &&
-      users === 1000 &&
-      matches({ what, kind: 'rate' }, only)
-    )
+    const isPage = what === 'sqlite' && (kind === 'filter' || kind === 'common' || kind === 'sort')
+    const isOne = (kind === 'patch' || kind === 'get') && users === 1000
+    return isRoster && (isOne || isPage) && matches({ what, kind: 'rate' }, only)
   })
   for (const { name, what, kind, users } of wanted) {
     progress(`at half of the peak: ${name}`)
     const peak = median((samples.get(name) ?? []).map(({ requests, seconds }) => requests / seconds))
     const { target, updated } = await on.roster(what as 'sqlite' | 'postgres', users)
-    const request = requestOf(kind as 'patch' | 'get', users)
+    const request = requestOf(kind as 'patch' | 'get' | 'filter', users)
     const times = { rate: Math.round(peak / 2), seconds: quick ? 2 : 20 }
     const found = await loadAtRate(target, request, times)
     if (kind === 'patch') updated(found.answered, 0)

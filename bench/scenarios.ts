@@ -15,7 +15,20 @@ export interface Scenario {
 
 export const whats = ['echo', 'sqlite', 'postgres', 'json-server', 'pgbench', 'layers'] as const
 export type What = (typeof whats)[number]
-export const kinds = ['patch', 'hot', 'v1', 'put', 'get', 'list', 'stream', 'rate', 'start'] as const
+export const kinds = [
+  'patch',
+  'hot',
+  'v1',
+  'put',
+  'get',
+  'list',
+  'filter',
+  'common',
+  'sort',
+  'stream',
+  'rate',
+  'start',
+] as const
 export type Kind = (typeof kinds)[number]
 
 export interface LoadOptions {
@@ -30,6 +43,9 @@ const requests = {
   put: { method: 'PUT', path: '/users/%d' },
   get: { method: 'GET', path: '/users/%d' },
   list: { method: 'GET', path: '/users' },
+  filter: { method: 'GET', path: '/users?last_name=Last%d&interested_in=dogs&_page=1' },
+  common: { method: 'GET', path: '/users?interested_in=dogs&_page=1' },
+  sort: { method: 'GET', path: '/users?_sort=last_name&_page=1' },
 } as const
 
 /** The request of a scenario; everybody wants the same user in the hot one. */
@@ -44,8 +60,13 @@ const words = {
   put: 'PUT',
   get: 'GET one',
   list: 'GET a page of',
+  filter: 'GET a page of few, with total',
+  common: 'GET a page of many, with total',
+  sort: 'GET a sorted page, with total',
   stream: 'GET all',
 }
+
+const reading: ReadonlySet<keyof typeof words> = new Set(['get', 'list', 'filter', 'common', 'sort'])
 
 function roster(what: 'sqlite' | 'postgres', kind: keyof typeof words, users: number): Scenario {
   const name = `Roster ${what === 'sqlite' ? 'SQLite' : 'PostgreSQL'} ${words[kind]}, ${count(users)} users`
@@ -54,7 +75,7 @@ function roster(what: 'sqlite' | 'postgres', kind: keyof typeof words, users: nu
     if (kind === 'stream') return streamAll(directory.target, options, users)
     const alongside = () => (directory.database === undefined ? [] : postgresProcesses(directory.database))
     const sample = await load(directory.target, requestOf(kind, users), options, alongside)
-    if (kind !== 'get' && kind !== 'list') directory.updated(sample.requests, options.connections)
+    if (!reading.has(kind)) directory.updated(sample.requests, options.connections)
     return sample
   }
   return { name, what, kind, users, measure }
@@ -155,11 +176,15 @@ export function scenarios(quick: boolean, connections: number): readonly Scenari
     roster('sqlite', 'get', 1_000_000),
     ...more(jsonServer('get', 1000)),
     roster('postgres', 'get', 1000),
+    roster('sqlite', 'filter', 1_000_000),
+    roster('sqlite', 'common', 1_000_000),
+    roster('sqlite', 'sort', 1_000_000),
     roster('sqlite', 'list', 1000),
     roster('sqlite', 'stream', 100_000),
     ...more(roster('sqlite', 'stream', 1_000_000)),
     roster('postgres', 'list', 1000),
     roster('postgres', 'stream', 100_000),
+    ...more(roster('postgres', 'filter', 1_000_000), roster('postgres', 'sort', 1_000_000)),
   ]
 }
 

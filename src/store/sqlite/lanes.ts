@@ -39,6 +39,9 @@ function laneOf(query: ListQuery): 'indexed' | 'remembered' | 'scanned' {
   return isQuick(query) ? 'indexed' : 'scanned'
 }
 
+/** Megabytes for what is used for a moment: rows and text come and go. */
+const youngSize = 8
+
 interface Job {
   readonly query: ListQuery
   readonly resolve: (listing: Listing) => void
@@ -54,7 +57,8 @@ function createLane(path: string, most: number) {
 
   function start(): Worker {
     const workerData: ReaderOptions = { path }
-    const started = new Worker(new URL('./reader.ts', import.meta.url), { workerData })
+    const url = new URL('./reader.ts', import.meta.url)
+    const started = new Worker(url, { workerData, resourceLimits: { maxYoungGenerationSizeMb: youngSize } })
     const done = Promise.withResolvers<void>()
     ended = done
     let cause: Error | undefined

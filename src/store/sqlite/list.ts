@@ -1,4 +1,4 @@
-import type { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
 import { variantsOf } from '../../directory/caseless.ts'
 import { type ClaimKind, claim } from '../../directory/claims.ts'
 import { catalogue, type FieldName } from '../../directory/fields.ts'
@@ -25,6 +25,8 @@ export const lists = createLists({
 
 /** Indexes in memory that are kept at a time, some 20 MB each with a million people. */
 const mostIndexes = 3
+
+const mostStatements = 100
 
 /** Reads lists on a connection, and keeps what makes the next ones quick: totals, and indexes that the file has not. */
 export function createListReader(db: DatabaseSync) {
@@ -57,13 +59,29 @@ export function createListReader(db: DatabaseSync) {
     return ids && { sql: `id IN (${ids.join(', ')})`, values: [] }
   }
 
+  const begin = db.prepare('BEGIN')
+  const commit = db.prepare('COMMIT')
+  /** Those that were used lately: preparing one takes as long as running it. */
+  const statements = new Map<string, StatementSync>()
+
   function inTransaction<T>(work: () => T): T {
-    db.exec('BEGIN')
+    begin.run()
     try {
       return work()
     } finally {
-      db.exec('COMMIT')
+      commit.run()
     }
+  }
+
+  /** @returns rows as arrays */
+  function rowsOf(text: string, values: Sql['values']): readonly (readonly SQLOutputValue[])[] {
+    const statement = statements.get(text) ?? db.prepare(text)
+    if (!statements.has(text)) {
+      statement.setReturnArrays(true)
+      if (statements.size >= mostStatements) statements.clear()
+      statements.set(text, statement)
+    }
+    return statement.all(...values.map(toSql)) as unknown as SQLOutputValue[][]
   }
 
   function read(query: ListQuery): Listing {
@@ -82,10 +100,7 @@ export function createListReader(db: DatabaseSync) {
   }
 
   function usersOf({ sql, values }: Sql): User[] {
-    const statement = db.prepare(`SELECT ${columns.join(', ')} FROM users ${sql}`)
-    statement.setReturnArrays(true)
-    const rows = statement.all(...values.map(toSql)) as unknown as Parameters<typeof toUser>[0][]
-    return rows.map(toUser)
+    return rowsOf(`SELECT ${columns.join(', ')} FROM users ${sql}`, values).map(toUser)
   }
 
   function usersInOrder(ids: readonly number[]): User[] {
@@ -97,15 +112,15 @@ export function createListReader(db: DatabaseSync) {
   function idsOf({ sql, values }: Sql): number[] {
     const statement = db.prepare(`SELECT id FROM users ${sql}`)
     statement.setReturnArrays(true)
-    const rows = statement.all(...values.map(toSql)) as unknown as [number][]
-    return rows.map(([id]) => id)
+    const ids: number[] = []
+    for (const row of statement.iterate(...values.map(toSql))) ids.push((row as unknown as [number])[0])
+    return ids
   }
 
   /** @param anybody whether nothing else is asked than to be seen: then the smallest index has the answer */
   function countUsers({ sql, values }: Sql, anybody: boolean): number {
     const by = anybody ? ' INDEXED BY users_interested_in' : ''
-    const statement = db.prepare(`SELECT count(*) AS total FROM users${by} WHERE ${sql}`)
-    return Number(statement.get(...values.map(toSql))?.total)
+    return Number(rowsOf(`SELECT count(*) FROM users${by} WHERE ${sql}`, values)[0]?.[0])
   }
 
   return {
