@@ -43,6 +43,15 @@ const store: Store = {
   changeAll: (commands) => Promise.all(commands.map(store.change)),
   receipt: async () => undefined,
   credentials: async () => undefined,
+  documents: {
+    put: async () => {},
+    find: async () => undefined,
+    findByAlias: async () => undefined,
+    list: async () => [],
+    use: async () => false,
+    remove: async () => {},
+    removeGroup: async () => {},
+  },
   counters: {
     get: async () => new Map(),
     change: async () => ({ outcome: 'counted', counters: noCounters }),

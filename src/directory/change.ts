@@ -28,8 +28,8 @@ export interface Change {
 /**
  * What a store writes for one command, whole or not at all: the user row, the claims taken and
  * given up, and the row of the change log. An erasure also blanks the values in the user's older rows
- * of the log, and removes the password, the counters and the receipts that are about the user, and since
- * when tokens count.
+ * of the log, and removes the password, the counters the receipts and the
+ * documents that are about the user, and since when tokens count.
  */
 export interface Unit {
   readonly user: User

@@ -3,6 +3,7 @@ import type { Claim } from './claims.ts'
 import type { Command, Once } from './command.ts'
 import type { CounterStore } from './counters.ts'
 import type { Credentials } from './credentials.ts'
+import type { DocumentStore } from './document.ts'
 import type { Problem, Refusal } from './errors.ts'
 import { refusal } from './errors.ts'
 import type { KeyStore } from './key.ts'
@@ -69,6 +70,8 @@ export interface Store {
   readonly credentials: (id: number) => Promise<Credentials | undefined>
   /** API keys. */
   readonly keys: KeyStore
+  /** What the authorization server keeps. */
+  readonly documents: DocumentStore
   /**
    * The users that a query asks for, and how many there are; what was acknowledged before is in it.
    * @param signal tells that nobody waits for it any more; then it rejects, if it has not begun

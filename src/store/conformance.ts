@@ -6,6 +6,7 @@ import { claiming } from './conformance/claiming.ts'
 import type { Fixture } from './conformance/commands.ts'
 import { counting, keepingPasswords } from './conformance/counting.ts'
 import { keepingCredentials } from './conformance/credentials.ts'
+import { keepingDocuments } from './conformance/documents.ts'
 import { keepingKeys } from './conformance/keys.ts'
 import { lasting } from './conformance/lasting.ts'
 import { erasing, logging } from './conformance/logging.ts'
@@ -44,6 +45,7 @@ export function storeConformance(name: string, open: () => Promise<Fixture>): vo
       counting,
       keepingPasswords,
       keepingCredentials,
+      keepingDocuments,
       keepingKeys,
     ])
       cases(given)

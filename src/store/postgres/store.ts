@@ -9,6 +9,7 @@ import { createBatches } from './batch.ts'
 import { pause } from './connection.ts'
 import { createCounterStore } from './counters.ts'
 import { createCredentialReader } from './credentials.ts'
+import { createDocumentStore } from './documents.ts'
 import { createKeyStore } from './keys.ts'
 import { createLanes } from './lanes.ts'
 import { createPool, patience } from './pool.ts'
@@ -51,6 +52,7 @@ export async function openPostgres({
   const writing = createWriting(units)
   const queues = createQueues(settle)
   const keys = createKeyStore((...asked) => track(() => units.read(...asked)))
+  const documents = createDocumentStore((...asked) => track(() => units.read(...asked)))
   const inTurn = createLanes()
   const transact = createTransactions(pool, units.committedOf)
   const expire = createExpiry((statement) => track(() => units.read(statement)))
@@ -172,6 +174,7 @@ export async function openPostgres({
     find: (claim) => track(() => units.find(claim)),
     page: (query) => track(() => units.page(query)),
     keys,
+    documents,
     list: (query, signal) => track(() => units.list(query, signal)),
     ready: () => track(async () => void (await units.get(1))),
     close: () => {

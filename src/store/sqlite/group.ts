@@ -8,6 +8,7 @@ import { claimsTaken, type Outcome } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
 import { cachedUsers, createUserCache } from './cache.ts'
 import { createCounterWriter } from './counters.ts'
+import { createDocumentWriter, type DocumentDone, type DocumentTask } from './documents.ts'
 import { createKeyWriter, type KeyDone, type KeyTask } from './keys.ts'
 import { createReceipts } from './receipts.ts'
 import { type PackedOutcome, pack, packOutcome } from './rows.ts'
@@ -20,7 +21,7 @@ export interface Batch {
 }
 
 /** What the writer can be asked to do. */
-export type Task = Command | Batch | Count | KeyTask
+export type Task = Command | Batch | Count | KeyTask | DocumentTask
 
 /** What comes of it. */
 export type Done =
@@ -28,6 +29,7 @@ export type Done =
   | { readonly outcome: 'batch'; readonly outcomes: readonly Outcome[] }
   | Counted
   | KeyDone
+  | DocumentDone
 
 /** That, or why there is none: plain data, to be sent to the main thread. */
 export type Reply =
@@ -35,6 +37,7 @@ export type Reply =
   | { readonly outcome: 'batch'; readonly outcomes: readonly PackedOutcome[] }
   | Counted
   | KeyDone
+  | DocumentDone
   | { readonly outcome: 'unavailable'; readonly reason: string }
   | { readonly outcome: 'failed'; readonly reason: string }
 
@@ -64,6 +67,7 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
   const units = createUnits(db)
   const receipts = createReceipts(db)
   const runKeyTask = createKeyWriter(db)
+  const runDocumentTask = createDocumentWriter(db)
   const runCount = createCounterWriter(db, receipts, readUser)
   const ground: Ground = {
     user: readUser,
@@ -102,6 +106,8 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
     switch (task.kind) {
       case 'key':
         return { reply: runKeyTask(task) }
+      case 'document':
+        return { reply: runDocumentTask(task) }
       case 'count':
         return { reply: runCount(task) }
       case 'batch': {

@@ -11,6 +11,7 @@ import { cachedUsers, createUserCache, type UserCache } from './cache.ts'
 import { connect, listen, type Send } from './control.ts'
 import { createCounterStore } from './counters.ts'
 import { createCredentialReader } from './credentials.ts'
+import { createDocumentStore } from './documents.ts'
 import type { Done, Task } from './group.ts'
 import { createKeyStore } from './keys.ts'
 import { createLanes } from './lanes.ts'
@@ -124,6 +125,7 @@ function writes(send: Send, db: DatabaseSync) {
     receipt: async (once: Once) => findReceipt(once),
     counters: createCounterStore(db, (count) => run(count)),
     keys: createKeyStore(db, (task) => run(task)),
+    documents: createDocumentStore(db, (task) => run(task)),
   }
 }
 

@@ -77,6 +77,7 @@ export async function startWriter({ path, rules, onFatal, maxPages, cache }: Thr
         case 'refused':
         case 'counted':
         case 'key':
+        case 'document':
           resolve(reply)
           break
         case 'unavailable':

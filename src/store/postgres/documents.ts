@@ -1,0 +1,82 @@
+import { randomUUID } from 'node:crypto'
+import { type Document, type DocumentStore, documentRest, expiredPerPut } from '../../directory/document.ts'
+import { toWriteError } from './connection.ts'
+import { patience, type Row, type Statement } from './pool.ts'
+
+const columns = 'kind, id, payload, created_at, expires_at, used_at, group_id, alias, user_id'
+
+// Others who look for expired ones at the same time pass over those that are being removed.
+const put = (conflict: string) => `WITH expired AS (
+    SELECT kind, id FROM documents WHERE expires_at <= $10 ORDER BY expires_at LIMIT ${expiredPerPut}
+    FOR UPDATE SKIP LOCKED
+  ), gone AS (
+    DELETE FROM documents USING expired
+    WHERE documents.kind = expired.kind AND documents.id = expired.id
+      AND (documents.kind, documents.id) <> ($1, $2)
+  )
+  INSERT INTO documents (${columns}) VALUES ($1, $2, $3::text::jsonb, $4, $5, $6, $7, $8, $9)
+  ON CONFLICT (kind, id) DO ${conflict}`
+
+const replaced = `UPDATE SET payload = excluded.payload, expires_at = excluded.expires_at,
+  used_at = coalesce(documents.used_at, excluded.used_at), group_id = excluded.group_id,
+  alias = excluded.alias, user_id = excluded.user_id`
+
+/**
+ * Documents. What writes here does the same however often it is done, so it is tried again like what reads.
+ * @param run runs a statement, again where it fails for a reason that passes
+ */
+export function createDocumentStore(
+  run: (statement: Statement, ms?: number, toError?: (error: unknown) => unknown) => Promise<readonly Row[]>,
+): DocumentStore {
+  const write = (text: string, parameters: Statement['parameters'] = []) =>
+    run({ text, parameters, prepare: true }, patience, toWriteError)
+  const read = async (where: string, parameters: readonly string[]) => {
+    if (!parameters.every(isText)) return []
+    const text = `SELECT ${columns} FROM documents WHERE ${where}`
+    return (await run({ text, parameters, prepare: true })).map(toDocument)
+  }
+  return {
+    put: async (document, onlyIfNew) => {
+      const { kind, id, payload, createdAt, expiresAt, usedAt, group, alias, userId } = document
+      const own = [kind, id, JSON.stringify(payload), createdAt, expiresAt, usedAt, group, alias, userId]
+      await write(put(onlyIfNew ? 'NOTHING' : replaced), [...own, createdAt - documentRest])
+    },
+    find: async (kind, id) => (await read('kind = $1 AND id = $2', [kind, id]))[0],
+    findByAlias: async (kind, alias) => (await read('kind = $1 AND alias = $2', [kind, alias]))[0],
+    list: (kind) => read('kind = $1 AND expires_at IS NULL ORDER BY created_at, id', [kind]),
+    use: async (kind, id, at) => {
+      // Asked again after a connection was lost, it may find that it was itself the first.
+      const rows = await write(
+        `UPDATE documents SET used_at = $1, used_by = $2
+         WHERE kind = $3 AND id = $4 AND (used_at IS NULL OR used_by = $2) RETURNING id`,
+        [at, randomUUID(), kind, id],
+      )
+      return rows.length > 0
+    },
+    remove: async (kind, id) => {
+      if (isText(id)) await write('DELETE FROM documents WHERE kind = $1 AND id = $2', [kind, id])
+    },
+    removeGroup: async (group) => void (await write('DELETE FROM documents WHERE group_id = $1', [group])),
+  }
+}
+
+/** Whether it can be a value at all: PostgreSQL refuses a statement with any other. */
+function isText(value: string): boolean {
+  return value.isWellFormed() && !value.includes('\0')
+}
+
+function toDocument(row: Row): Document {
+  const number = (value: unknown) => (value == null ? null : Number(value))
+  const text = (value: unknown) => (value == null ? null : String(value))
+  return {
+    kind: String(row.kind),
+    id: String(row.id),
+    payload: row.payload as Document['payload'],
+    createdAt: Number(row.created_at),
+    expiresAt: number(row.expires_at),
+    usedAt: number(row.used_at),
+    group: text(row.group_id),
+    alias: text(row.alias),
+    userId: number(row.user_id),
+  }
+}
