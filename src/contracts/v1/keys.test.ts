@@ -108,6 +108,15 @@ test('sent again with its Idempotency-Key it is 409 that names the key; the secr
     expect(answer.text).not.toContain(key.secret)
   }
   expect(await roster.call('GET /v1/users', undefined, as(key))).toMatchObject({ status: 200 })
+  for (const other of [
+    { ...asked, name: 'another' },
+    { ...asked, scopes: ['read'] },
+    { ...asked, scopes: ['read', 'write', 'admin'] },
+  ])
+    expect(await call('POST /v1/keys', other, quoted)).toMatchObject({
+      status: 422,
+      body: { error: 'idempotency_mismatch' },
+    })
 })
 
 test('dry run makes and revokes nothing', async () => {

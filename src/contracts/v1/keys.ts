@@ -1,9 +1,10 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Keys } from '../../access/keys.ts'
+import type { Keys, NewKey } from '../../access/keys.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import type { ApiKey } from '../../directory/key.ts'
 import { lackOfScope } from '../../directory/policy.ts'
+import { otherRequest } from '../../directory/receipt.ts'
 import { readJsonObject } from '../body.ts'
 import { sendPreview } from './answer.ts'
 import { conditionsOf } from './counters.ts'
@@ -14,6 +15,19 @@ import { encodeTime } from './wire.ts'
 
 /** `/v1/keys`: API keys, for those who hold one with the scope `admin`. */
 export function createKeyRoutes(keys: Keys) {
+  /** A key that this request has not made was made by another with its idempotency key. */
+  async function refuseOther(
+    { actor }: FastifyRequest,
+    error: unknown,
+    id: string | undefined,
+    asked: NewKey,
+  ): Promise<never> {
+    if (!(error instanceof DirectoryError) || error.code !== 'conflict') throw error
+    const made = (await keys.list(actor)).find((one) => one.id === id)
+    if (made !== undefined && !isLike(made, asked)) throw new DirectoryError(otherRequest)
+    throw error
+  }
+
   return {
     list: async (request: FastifyRequest) => ({ data: (await keys.list(request.actor)).map(encodeKey) }),
 
@@ -25,7 +39,9 @@ export function createKeyRoutes(keys: Keys) {
       const wrong = 'object' in body ? unknownIn(asked) : [body.problem]
       refuseIfWrong(request, [...others, ...conditionsOf(request), ...wrong])
       const id = once && `key_${hash('sha256', `${once.actor}\n${once.key}`, 'hex').slice(0, 16)}`
-      const { key, secret } = await keys.create(request.actor, asked, { id, dryRun })
+      const { key, secret } = await keys
+        .create(request.actor, asked, { id, dryRun })
+        .catch((error: unknown) => refuseOther(request, error, id, asked))
       if (dryRun) return sendPreview(reply, { dry_run: true, status: 201, key: encodeKey(key) })
       reply.code(201).header('location', `/v1/keys/${key.id}`)
       return { ...encodeKey(key), secret }
@@ -44,6 +60,15 @@ export function createKeyRoutes(keys: Keys) {
       return reply.code(204).send()
     },
   }
+}
+
+function isLike(made: ApiKey, { name, scopes }: NewKey): boolean {
+  const wanted = new Set(scopes as readonly unknown[])
+  return (
+    made.name === String(name).normalize('NFC') &&
+    made.scopes.every((scope) => wanted.has(scope)) &&
+    made.scopes.length === wanted.size
+  )
 }
 
 const known = ['name', 'scopes', 'expires_at']

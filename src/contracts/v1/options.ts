@@ -13,10 +13,9 @@ export interface Options {
 
 const none: Options = { problems: [] }
 
-/** Reads what the query and the header ask; a request with a key still needs its `once`, see below. */
+/** Reads what the query and the header ask. What the key stands for is kept as a hash that is quick to make. */
 export function decodeOptions(request: FastifyRequest): Options {
-  const asked = readOptions(request)
-  const { key, ...options } = asked
+  const { key, ...options } = readOptions(request)
   return key === undefined ? options : { ...options, once: onceOf(request, key) }
 }
 
