@@ -165,6 +165,11 @@ export function isShortage(error: unknown): boolean {
   return /^(53|58)/.test(codeOf(error))
 }
 
+/** Somebody else did not let go of a lock in time. */
+export function isLocked(error: unknown): boolean {
+  return codeOf(error) === '55P03'
+}
+
 export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : ''
 }

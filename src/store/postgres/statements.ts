@@ -16,7 +16,8 @@ interface Part {
   readonly isIn: (unit: Unit) => boolean
   /**
    * Whether it may fail for reasons that lie with others, or make others wait. Then the unit is written by a
-   * statement of its own, in which nobody else is, and no other unit of the same user.
+   * statement of its own, in which nobody else is, and no other unit of the same user. New users, who have such
+   * parts as a rule, are written together all the same (`newTogether`).
    */
   readonly alone: boolean
   /** The rows that it needs, each with the `user_id` that it is for; none where `written` is all that it needs. */
@@ -83,9 +84,18 @@ const parts: readonly Part[] = [
   },
 ]
 
-/** Whether a unit is written by a statement of its own. */
+/** Whether a unit is written by a statement in which no other unit of the same user is. */
 export function standsAlone(unit: Unit): boolean {
-  return unit.change.version === 1 || parts.some((part) => part.alone && part.isIn(unit))
+  return isNew(unit) || parts.some((part) => part.alone && part.isIn(unit))
+}
+
+/** Whether units can be written together with those of other users: new ones are, and what does not stand alone. */
+export function goesTogether(units: Writing): boolean {
+  return isNew(firstOf(units)) || !units.some(standsAlone)
+}
+
+function isNew(unit: Unit): boolean {
+  return unit.change.version === 1
 }
 
 /** Units of one user, each decided on what the one before it leaves, the first on what is stored. */
@@ -109,30 +119,44 @@ export function createStatements() {
     /** For one user; where somebody holds the row it waits for it. The row of the log names the user. */
     single(units: Writing): Statement {
       const { user } = lastOf(units)
-      const isNew = firstOf(units).change.version === 1
-      const changed: readonly (typeof columns)[number][] = isNew ? columns : changedIn(units)
+      const creates = isNew(firstOf(units))
+      const changed: readonly (typeof columns)[number][] = creates ? columns : changedIn(units)
       const row = changed.map((name) => toSql(user[name]))
       const seen = firstOf(units).change.version - 1
-      const head = isNew ? row : [user.id, seen, user.status, user.version, user.updated_at, ...row]
+      const head = creates ? row : [user.id, seen, user.status, user.version, user.updated_at, ...row]
       const present = parts.filter((part) => units.some(part.isIn))
-      const shape = `${isNew ? 'new' : changed.join()} ${present.map(({ name }) => name).join()}`
+      const shape = `${creates ? 'new' : changed.join()} ${present.map(({ name }) => name).join()}`
       const text = () =>
-        `WITH written AS (${isNew ? insert : updateOne(changedIn(units))}${returning(present)})${tail(head.length, present)}`
+        `WITH written AS (${creates ? insertOne : updateOne(changedIn(units))}${returning(present)})${tail(head.length, present)}`
       return statement(shape, text, [...head, ...tailParameters(units, present)])
     },
 
     /**
-     * For several users with the same fields to set, and no units that stand alone. Rows that somebody
-     * holds are passed over, as those at another version are, so it waits for none, in no order.
+     * For several users of one shape. Rows that somebody holds are passed over, as those at another version
+     * are, so it waits for none, in no order.
      */
     together(writings: readonly Writing[]): Statement {
       const units = writings.flat()
+      if (isNew(firstOf(units))) return newTogether(units)
       const changed = changedIn(firstOf(writings))
       const present = parts.filter((part) => units.some(part.isIn))
       const shape = `several ${changed.join()} ${present.map(({ name }) => name).join()}`
       const text = () => `WITH ${updateSeveral(changed)}${tail(1, present)}`
       return statement(shape, text, [JSON.stringify(writings.map(toRow)), ...tailParameters(units, present)])
     },
+  }
+
+  /**
+   * Those whose id is used or whose claims somebody holds are passed over. A claim that somebody is about to
+   * have can not be seen, only be waited for: briefly, then the statement fails.
+   */
+  function newTogether(units: readonly Unit[]): Statement {
+    const present = parts.filter((part) => units.some(part.isIn))
+    const shape = `several new ${present.map(({ name }) => name).join()}`
+    const users = JSON.stringify(units.map(({ user }) => user))
+    const claims = JSON.stringify(claimRows(units, ({ take }) => take))
+    const text = () => `WITH ${insertSeveral}${tail(2, present)}`
+    return statement(shape, text, [users, claims, ...tailParameters(units, present)])
   }
 
   function toRow(units: Writing) {
@@ -147,7 +171,7 @@ export function createStatements() {
 
 /** Writings of one shape can be written together. */
 export function shapeOf(units: Writing): string {
-  return changedIn(units).join()
+  return isNew(firstOf(units)) ? 'new' : changedIn(units).join()
 }
 
 function changedIn(units: Writing): Unit['changed'] {
@@ -166,8 +190,23 @@ function lastOf(units: Writing): Unit {
 
 const maxShapes = 200
 
-const insert = `INSERT INTO users (${columns.join(', ')})
+const insertOne = `INSERT INTO users (${columns.join(', ')})
   VALUES (${columns.map((name, i) => `$${i + 1}${castOf(name)}`).join(', ')}) RETURNING id`
+
+/** Milliseconds for which new users may wait for a claim that somebody is about to have. */
+const briefly = 50
+
+const insertSeveral = `brief AS MATERIALIZED (
+    SELECT set_config('lock_timeout', '${briefly}', true)
+  ), held AS MATERIALIZED (
+    SELECT wanted.user_id FROM jsonb_to_recordset($2::text::jsonb) AS wanted (user_id bigint, kind text, key text)
+    JOIN claims USING (kind, key)
+  ), written AS (
+    INSERT INTO users (${columns.join(', ')})
+    SELECT ${columns.join(', ')} FROM jsonb_populate_recordset(NULL::users, $1::text::jsonb)
+    WHERE (SELECT count(*) FROM brief) = 1 AND id NOT IN (SELECT user_id FROM held) ORDER BY id
+    ON CONFLICT (id) DO NOTHING RETURNING id
+  )`
 
 function updateOne(changed: Unit['changed']): string {
   const assignments = changed.map((name, i) => `, ${name} = $${i + 6}${castOf(name)}`).join('')

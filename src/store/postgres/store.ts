@@ -132,7 +132,7 @@ export async function openPostgres({
     for (;;) {
       const id = command.id ?? (await units.nextId())
       const { unit } = decideNew({ ...command, id })
-      const written = await writing.alone([unit])
+      const written = await writing.together([unit])
       if (written === 'done') return { outcome: 'committed', user: unit.user }
       if (written !== 'stale') return written
       if (command.id !== undefined) throw new Error('a new user needs an id that is free')

@@ -126,6 +126,44 @@ describe('updates of several users', () => {
   )
 })
 
+describe('new users', () => {
+  it('are made by few statements; who wants what somebody has is refused, and nobody else', async () => {
+    const made = await open()
+    await many(made.store, 4, (n) => create({ username: `held-${n}` }))
+    const nameOf = (n: number) => {
+      if (n % 50 === 0) return `HELD-${n / 50}`
+      return n > 190 ? 'wanted-by-nine' : `new-${n}`
+    }
+    const outcomes = await many(made.store, 200, (n) => create({ username: nameOf(n), bio: `${n}` }))
+    expect(outcomes.filter(({ outcome }) => outcome !== 'committed')).toHaveLength(4 + 8)
+    for (const outcome of outcomes)
+      if (outcome.outcome === 'refused')
+        expect(outcome.refusal).toMatchObject({ code: 'conflict', problems: [{ field: 'username' }] })
+    await expectSound(made)
+    const more = await many(made.store, 200, (n) => create({ username: `more-${n}` }))
+    expect(more.filter(({ outcome }) => outcome !== 'committed')).toEqual([])
+    const [row] = await made.sql`
+      SELECT count(DISTINCT tx::text) AS transactions FROM changes JOIN users ON id = user_id WHERE username LIKE 'more-%'`
+    expect(row?.transactions).toBeLessThan(10)
+  })
+
+  it('do not wait for one of them whose name somebody is about to have, who hears within two seconds', async () => {
+    const made = await open()
+    await made.sql.unsafe('BEGIN')
+    await made.sql`INSERT INTO claims (kind, key, user_id) VALUES ('username', 'new-7', 99)`
+    const started = Date.now()
+    const outcomes = times(30, (n) => made.store.change(create({ username: `new-${n}` })))
+    const held = expect(outcomes[6]).rejects.toMatchObject({ code: 'unavailable' })
+    await Promise.all(outcomes.filter((_, n) => n !== 6))
+    expect(Date.now() - started).toBeLessThan(1_000)
+    await held
+    expect(Date.now() - started).toBeLessThan(2_000)
+    await made.sql.unsafe('ROLLBACK')
+    await committed(made.store, create({ username: 'new-7' }))
+    await expectSound(made)
+  })
+})
+
 describe('readers of several users', () => {
   it('get each their own, and nobody where there is nobody', async () => {
     const { store } = await open()

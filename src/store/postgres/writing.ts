@@ -1,10 +1,10 @@
 import type { Unit } from '../../directory/change.ts'
 import { DirectoryError, outcomeUnknown, unavailable } from '../../directory/errors.ts'
 import { claimsTaken, type Outcome } from '../../directory/store.ts'
-import { constraintOf, failureOf, isShortage, pause, toWriteError } from './connection.ts'
+import { constraintOf, failureOf, isLocked, isShortage, pause, toWriteError } from './connection.ts'
 import { createGathering } from './gathering.ts'
 import { patience } from './pool.ts'
-import { shapeOf, standsAlone, type Writing } from './statements.ts'
+import { goesTogether, shapeOf, type Writing } from './statements.ts'
 import type { Units } from './units.ts'
 
 /** How a unit can end other than in an error: written, decided on a version that is gone, or refused. */
@@ -41,7 +41,7 @@ export function createWriting(units: Units) {
    * several passes over are stale, as far as it can tell, and where it fails each goes on alone.
    */
   function together(writing: Writing): Promise<Written> {
-    if (writing.some(standsAlone)) return alone(writing)
+    if (!goesTogether(writing)) return alone(writing)
     return new Promise((resolve, reject) => {
       if (!gather({ writing, resolve, reject })) reject(unavailable('Too many updates are waiting'))
     })
@@ -56,12 +56,18 @@ export function createWriting(units: Units) {
     }
     try {
       const written = await units.writeTogether(waiting.map(({ writing }) => writing))
-      for (const { writing, resolve } of waiting) resolve(written.has(idOf(writing)) ? 'done' : 'stale')
+      for (const { writing, resolve } of waiting)
+        resolve(written.has(idOf(writing)) ? 'done' : passedOver(writing))
     } catch (error) {
       await settle(waiting, error).catch((unsettled) => {
         for (const { reject } of waiting) reject(unsettled)
       })
     }
+  }
+
+  /** What somebody else has that a new user wants, the id or claims, is told by a statement of its own. */
+  function passedOver(writing: Writing): Written | Promise<Written> {
+    return isNew(writing) ? alone(writing) : 'stale'
   }
 
   /** After a statement for several has failed. @throws what all of them shall hear */
@@ -70,7 +76,8 @@ export function createWriting(units: Units) {
     if (failure === 'lost') return lookUp(waiting, { error, until: Date.now() + patience })
     // Nobody's own trouble: it was not sent, or not answered, or the server takes no writes from anybody.
     if (error instanceof DirectoryError || failure === 'unanswered') throw toWriteError(error)
-    if (failure === 'away' && !isShortage(error)) throw toWriteError(error)
+    const isWait = isLocked(error) && waiting.some(({ writing }) => isNew(writing))
+    if (failure === 'away' && !isShortage(error) && !isWait) throw toWriteError(error)
     for (const { writing, resolve } of waiting) resolve(alone(writing))
   }
 
@@ -143,4 +150,8 @@ function idOf(writing: Writing): number {
 
 function changeIdOf(writing: Writing): string {
   return (writing[0] as Unit).change.changeId
+}
+
+function isNew(writing: Writing): boolean {
+  return (writing[0] as Unit).change.version === 1
 }
