@@ -1,6 +1,7 @@
 import { variantsOf, withoutCase } from '../../directory/caseless.ts'
 import { unavailable } from '../../directory/errors.ts'
 import { kindOf, type Listing, type ListQuery, type Sortable } from '../../directory/query.ts'
+import type { User } from '../../directory/user.ts'
 import { isQuick } from '../sql/cost.ts'
 import { createLists, type Sql } from '../sql/list.ts'
 import type { Row, Statement } from './pool.ts'
@@ -71,9 +72,13 @@ export function createListReader(read: Read) {
 
   /** Both are of the moment of their statement. */
   async function list(query: ListQuery, more: Partial<Statement>): Promise<Listing> {
-    const page = lists.page(query)
-    const select = numbered(`SELECT ${columns.join(', ')} FROM users ${page.sql}`, page)
-    const users = (await read({ ...select, ...more })).map(toUser)
+    const users: User[] = []
+    for (const part of lists.page(query)) {
+      const page = part(users.length)
+      const select = numbered(`SELECT ${columns.join(', ')} FROM users ${page.sql}`, page)
+      users.push(...(await read({ ...select, ...more })).map(toUser))
+      if (users.length >= query.limit) break
+    }
     if (!query.count) return { users, total: undefined }
     const where = lists.where(query)
     const count = numbered(`SELECT count(*) AS total FROM users WHERE ${where.sql}`, where)

@@ -8,7 +8,7 @@ const rare: ReadonlySet<Sortable> = new Set([
 ])
 
 /** What the file has in the order that is asked for. */
-const ordered: ReadonlySet<Sortable> = new Set(['id', 'email', 'last_name', 'first_name'])
+const ordered: ReadonlySet<Sortable> = new Set(['id', 'created_at', 'email', 'last_name', 'first_name'])
 
 /** Rows that may be passed over. */
 const farthest = 5_000

@@ -63,23 +63,38 @@ export function createLists({ column, contains }: Dialect) {
   }
 
   function order(sort: readonly Sort[]): string {
-    const keys = sort.map(({ name, descending }) => {
+    const keys = keysOf(sort).map(({ name, descending }) => {
       const nulls = name in catalogue ? ` NULLS ${descending ? 'FIRST' : 'LAST'}` : ''
       return `${column(name)}${descending ? ' DESC' : ''}${nulls}`
     })
-    return [...keys, 'id'].join(', ')
+    return keys.join(', ')
   }
 
   /** Who comes after a position: equal in the first keys, and after it in the next, for each of them. */
   function after({ values, id }: Position, sort: readonly Sort[]): Sql {
-    const keys: Sort[] = [...sort, { name: 'id', descending: false }]
-    const position = [...values, id]
+    const keys = keysOf(sort)
+    const position = [...values.slice(0, keys.length - 1), id]
     return or(
       keys.map((key, i) => {
         const same = keys.slice(0, i).map(({ name }, k) => equals(name, position[k] ?? null))
         return and([...same, comesAfter(key, position[i] ?? null)])
       }),
     )
+  }
+
+  /**
+   * What the first key's value lies within from a position on, which leads an index there. Where those
+   * without a value come last they are a part of their own, since no index finds the two in one go.
+   */
+  function bounds({ values }: Position, sort: readonly Sort[]): readonly Sql[] {
+    const [key] = sort
+    const [value = null] = values
+    if (key === undefined || key.name === 'id') return [everyone]
+    const { name, descending } = key
+    const none: Sql = { sql: `${name} IS NULL`, values: [] }
+    if (value === null) return [descending ? everyone : none]
+    const within: Sql = { sql: `${column(name)} ${descending ? '<=' : '>='} ?`, values: [value] }
+    return descending || !(name in catalogue) ? [within] : [within, none]
   }
 
   function equals(name: Sortable, value: Comparable | null): Sql {
@@ -105,17 +120,37 @@ export function createLists({ column, contains }: Dialect) {
     where: (conditions: Conditions, more: readonly Sql[] = []): Sql =>
       and([...conditionsOf(conditions), ...more]),
 
-    /** A page, from the WHERE on. */
-    page(query: ListQuery, more: readonly Sql[] = []): Sql {
-      const from = query.after === undefined ? [] : [after(query.after, query.sort)]
-      const { sql, values } = and([...conditionsOf(query), ...more, ...from])
-      return {
-        sql: `WHERE ${sql} ORDER BY ${order(query.sort)} LIMIT ? OFFSET ?`,
-        values: [...values, query.limit, query.offset],
+    /**
+     * A page, from the WHERE on, in parts: the next is needed where those before have less than the limit.
+     * @param more as for `where`
+     */
+    page(query: ListQuery, more: readonly Sql[] = []): readonly Part[] {
+      const { after: position, sort, limit, offset } = query
+      const conditions = [...conditionsOf(query), ...more]
+      const part = (from: readonly Sql[]): Part => {
+        const { sql, values } = and([...conditions, ...from])
+        const text = `WHERE ${sql} ORDER BY ${order(sort)} LIMIT ? OFFSET ?`
+        return (found) => ({ sql: text, values: [...values, limit < 0 ? limit : limit - found, offset] })
       }
+      if (position === undefined) return [part([])]
+      const rest = after(position, sort)
+      // What is passed over is counted in one part only.
+      if (offset > 0) return [part([rest])]
+      return bounds(position, sort).map((bound) => part([bound, rest]))
     },
   }
 }
+
+/** @param found how many users the parts before had */
+export type Part = (found: number) => Sql
+
+/** What a list is sorted by: nothing more after the id, which no two users share. */
+function keysOf(sort: readonly Sort[]): readonly Sort[] {
+  const id = sort.findIndex(({ name }) => name === 'id')
+  return id < 0 ? [...sort, { name: 'id', descending: false }] : sort.slice(0, id + 1)
+}
+
+const everyone: Sql = { sql: 'TRUE', values: [] }
 
 /** Word for word as in the indexes that have nobody else (migrations 0004). */
 const visible: Sql = { sql: `status IN ('active', 'blocked')`, values: [] }

@@ -87,16 +87,25 @@ export function createListReader(db: DatabaseSync) {
   function read(query: ListQuery): Listing {
     const few = candidates(query)
     const more = few === undefined ? [] : [few]
-    if (!query.count) return { users: usersOf(lists.page(query, more)), total: undefined }
+    if (!query.count) return { users: pageOf(query, more), total: undefined }
     let found: readonly number[] | undefined
     const count = () => {
       if (few !== undefined || !isScan(query)) return countUsers(lists.where(query, more), isAnybody(query))
-      found = idsOf(lists.page({ ...query, offset: 0, limit: -1 }))
+      found = idsOf({ ...query, offset: 0, limit: -1 })
       return found.length
     }
     const total = few === undefined ? totals.of(query, count) : count()
-    if (found === undefined) return { users: usersOf(lists.page(query, more)), total }
+    if (found === undefined) return { users: pageOf(query, more), total }
     return { users: usersInOrder(found.slice(query.offset, query.offset + query.limit)), total }
+  }
+
+  function pageOf(query: ListQuery, more: readonly Sql[]): User[] {
+    const users: User[] = []
+    for (const part of lists.page(query, more)) {
+      users.push(...usersOf(part(users.length)))
+      if (users.length >= query.limit) break
+    }
+    return users
   }
 
   function usersOf({ sql, values }: Sql): User[] {
@@ -109,11 +118,14 @@ export function createListReader(db: DatabaseSync) {
     return ids.flatMap((id) => byId.get(id) ?? [])
   }
 
-  function idsOf({ sql, values }: Sql): number[] {
-    const statement = db.prepare(`SELECT id FROM users ${sql}`)
-    statement.setReturnArrays(true)
+  function idsOf(query: ListQuery): number[] {
     const ids: number[] = []
-    for (const row of statement.iterate(...values.map(toSql))) ids.push((row as unknown as [number])[0])
+    for (const part of lists.page(query)) {
+      const { sql, values } = part(0)
+      const statement = db.prepare(`SELECT id FROM users ${sql}`)
+      statement.setReturnArrays(true)
+      for (const row of statement.iterate(...values.map(toSql))) ids.push((row as unknown as [number])[0])
+    }
     return ids
   }
 

@@ -5,4 +5,5 @@ CREATE INDEX users_email ON users (email COLLATE "C") WHERE status IN ('active',
 CREATE INDEX users_last_name ON users (last_name COLLATE "C") WHERE status IN ('active', 'blocked');
 CREATE INDEX users_first_name ON users (first_name COLLATE "C") WHERE status IN ('active', 'blocked');
 CREATE INDEX users_phone ON users (phone COLLATE "C") WHERE status IN ('active', 'blocked');
+CREATE INDEX users_created_at ON users (created_at) WHERE status IN ('active', 'blocked');
 CREATE INDEX users_interested_in ON users (interested_in COLLATE "C", id) WHERE status IN ('active', 'blocked');
