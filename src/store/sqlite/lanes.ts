@@ -40,7 +40,7 @@ function laneOf(query: ListQuery): 'indexed' | 'remembered' | 'scanned' {
 }
 
 /** Megabytes for what is used for a moment: rows and text come and go. */
-const youngSize = 8
+const youngSize = 4
 
 interface Job {
   readonly query: ListQuery

@@ -26,13 +26,14 @@ export function createMemoryIndex(db: DatabaseSync, tail: LogTail, field: FieldN
     `SELECT id, ${field} FROM users WHERE status IN ('active', 'blocked') AND ${field} IS NOT NULL`,
   )
   everybody.setReturnArrays(true)
+  const count = db.prepare('SELECT count(*) AS users FROM users')
   const current = db.prepare(`SELECT ${field} AS value FROM users WHERE id = ?`)
   let table = createTable(0)
   let built = 0
   let seq: number | undefined
 
   function build(): void {
-    table = createTable(table.size())
+    table = createTable(Number(count.get()?.users))
     for (const row of everybody.iterate()) {
       const [id, value] = row as unknown as SQLOutputValue[]
       table.add(String(value), Number(id))
@@ -72,7 +73,7 @@ export function createMemoryIndex(db: DatabaseSync, tail: LogTail, field: FieldN
 
 /** Ids by a hash of the value, chained: some 20 bytes for each, and no value is kept. */
 function createTable(expected: number) {
-  let size = Math.max(1_024, Math.ceil(expected * 1.25))
+  let size = Math.max(1_024, Math.ceil(expected * 1.1))
   let count = 0
   let heads = new Int32Array(0)
   let next = new Int32Array(0)
@@ -83,7 +84,7 @@ function createTable(expected: number) {
   /** Arrays of the size, with the entries that there are. */
   function allot(): void {
     const [oldHashes, oldIds, entries] = [hashes, ids, count]
-    heads = new Int32Array(2 ** Math.ceil(Math.log2(size)))
+    heads = new Int32Array(2 ** Math.floor(Math.log2(size)))
     next = new Int32Array(size + 1)
     hashes = new Uint32Array(size + 1)
     ids = new Float64Array(size + 1)

@@ -27,7 +27,7 @@ const looks = 60
 
 function serve(port: MessagePort, { path }: ReaderOptions): void {
   const db = new DatabaseSync(path, { readOnly: true, timeout: 5_000 })
-  db.exec('PRAGMA cache_size = -8192; PRAGMA query_only = ON')
+  db.exec('PRAGMA cache_size = -4096; PRAGMA query_only = ON')
   const reader = createListReader(db)
   let left = 0
 
