@@ -12,11 +12,13 @@ interface Goal {
   readonly unit: string
 }
 
-export function goals({ memory, start, run, rated }: Results, { ratio }: Figures): Goal[] {
+export function goals({ memory, start, imports, run, rated }: Results, { ratio }: Figures): Goal[] {
   const least = (goal: number) => ({ goal: `at least ${goal}`, isMet: (value: number) => value >= goal })
   const most = (goal: number) => ({ goal: `at most ${goal}`, isMet: (value: number) => value <= goal })
   const patch = sqlite('PATCH', 1000)
   const million = memory.find(([name]) => name === 'Roster on sqlite, 1,000,000 users')?.[1]
+  const imported = (users: number) => imports.find((one) => one.users === users)
+  const under = (goal: number) => ({ goal: `under ${goal}`, isMet: (value: number) => value < goal })
   const p99 = ({ p99: value }: Sample) => value
   const of = 'part of'
   return [
@@ -88,6 +90,14 @@ export function goals({ memory, start, run, rated }: Results, { ratio }: Figures
       unit: ' s',
       goal: 'under 2',
       isMet: (value) => value < 2,
+    },
+    { measure: 'import of 100,000 users', value: imported(100_000)?.seconds, unit: ' s', ...under(20) },
+    { measure: 'import of 1,000,000 users', value: imported(1_000_000)?.seconds, unit: ' s', ...under(240) },
+    {
+      measure: 'memory of the import of 1,000,000',
+      value: imported(1_000_000)?.memory,
+      unit: ' MB',
+      ...under(300),
     },
     {
       measure: `SQLite, p99 of ${run.connections} callers on one user against as many on 1,000`,

@@ -37,7 +37,7 @@ ${results.scenarios.map((scenario) => loadRow(scenario, figures)).join('\n')}
 
 CPU time is that of the server's process with all its threads, for PostgreSQL with the database's processes.
 pgbench sends the statements of Roster's adapter (${run.adapterConnections} connections), each client on users of its own; for p50 it has the mean.
-${rateSection(results, shown('latency', 'Latency at half of the peak'))}${memorySection(results)}${layerSection(results, figures, shown('layers', 'CPU time of an update by layer'))}
+${rateSection(results, shown('latency', 'Latency at half of the peak'))}${memorySection(results)}${importSection(results)}${layerSection(results, figures, shown('layers', 'CPU time of an update by layer'))}
 ## What was checked
 
 - No request failed: an answer other than 2xx, a broken connection or a timeout ends the benchmark.
@@ -98,6 +98,23 @@ function memorySection({ memory, start }: Results): string {
 |---|---|---|
 ${rows.join('\n')}
 ${start === undefined ? '' : `\nFrom the start of the process to the first answer of \`/readyz\` with ${count(start.users)} users: ${times} s; then ${start.memory} MB.\n`}`
+}
+
+function importSection({ imports }: Results): string {
+  if (imports.length === 0) return ''
+  const rows = imports.map(({ users, seconds, memory, again }) => {
+    const cells = [count(users), number(seconds), whole(users / seconds), number(memory), number(again)]
+    return `| ${cells.join(' | ')} |`
+  })
+  return `
+## Import
+
+\`roster import\` of a database of json-server into an empty directory in SQLite, and the same file once more.
+
+| users | seconds | users/s | resident MB at most | seconds when all are there |
+|---|---|---|---|---|
+${rows.join('\n')}
+`
 }
 
 function layerSection({ statements, samples }: Results, { rate, cpu }: Figures, chart: string): string {

@@ -1,3 +1,4 @@
+import type { Imported } from './import.ts'
 import type { Rated, Sample } from './load.ts'
 import { count, type Scenario } from './scenarios.ts'
 import type { StatementTimes } from './statements.ts'
@@ -25,6 +26,7 @@ export interface Results {
   readonly start:
     | { readonly users: number; readonly milliseconds: readonly number[]; readonly memory: number }
     | undefined
+  readonly imports: readonly Imported[]
   readonly statements: readonly StatementTimes[] | undefined
   /** What was checked at the end, in words. */
   readonly checked: readonly string[]

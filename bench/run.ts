@@ -4,6 +4,7 @@ import { loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import postgres from 'postgres'
 import { type Ground, prepareGround } from './ground.ts'
+import { type Imported, measureImport } from './import.ts'
 import { hasTool, loadAtRate, type Rated, type Sample } from './load.ts'
 import { report } from './report.ts'
 import type { Results } from './results.ts'
@@ -95,10 +96,20 @@ async function measure(on: Ground): Promise<Results> {
   progress('checking the change logs')
   const checked = await on.check()
   const start = matches({ what: 'sqlite', kind: 'start' }, only) ? await measureStart(on, chosen) : undefined
+  const imports = matches({ what: 'sqlite', kind: 'import' }, only) ? await measureImports(on) : []
   const statements = chosen.some(({ what }) => what === 'layers') ? await measureStatements(on) : undefined
   progress('')
   const run = { rounds, ...loadOptions, adapterConnections, quick, busy, database, missing, commit: commit() }
-  return { run, scenarios: chosen, samples, rated, memory, start, statements, checked }
+  return { run, scenarios: chosen, samples, rated, memory, start, imports, statements, checked }
+}
+
+async function measureImports(on: Ground): Promise<readonly Imported[]> {
+  const imports: Imported[] = []
+  for (const users of quick ? [100_000] : [100_000, 1_000_000]) {
+    progress(`importing ${count(users)} users`)
+    imports.push(await measureImport(`${on.spareFolder}-import`, users))
+  }
+  return imports
 }
 
 function isPossible({ what }: Scenario): boolean {

@@ -28,6 +28,7 @@ export const kinds = [
   'stream',
   'rate',
   'start',
+  'import',
 ] as const
 export type Kind = (typeof kinds)[number]
 
