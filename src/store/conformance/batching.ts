@@ -130,6 +130,22 @@ export function batching(given: Given): void {
     expect(kindsOf(await store.changeAll(mixed))).toEqual(['batch_aborted', 'idempotency_mismatch'])
   })
 
+  it('forgets with a user who is erased in a batch what was kept about him, in the batch or before', async () => {
+    const { store, readAside } = given()
+    const made = create({ bio: 'secret' }, { once: once('before') })
+    await committed(store, made)
+    const erasing = () => [
+      update(1, { bio: 'secret too' }, { once: once('within') }),
+      { ...lifecycle('erase', 1), once: once('erase') },
+    ]
+    const other = once('before', { hash: 'other' })
+    const refused = await store.changeAll([...erasing(), update(1, {}, { once: other })])
+    expect(kindsOf(refused)).toEqual(['batch_aborted', 'batch_aborted', 'not_found'])
+    expect((await readAside()).receipts).toEqual([{ key: 'before', userId: 1 }])
+    expect(kindsOf(await store.changeAll(erasing()))).toEqual(['committed', 'committed'])
+    expect((await readAside()).receipts).toEqual([{ key: 'erase', userId: 1 }])
+  })
+
   it('previews a batch as a whole', async () => {
     const { store, readLog } = given()
     await committed(store, create({ username: 'ann' }))
