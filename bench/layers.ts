@@ -52,6 +52,7 @@ const store: Store = {
     remove: async () => {},
     removeGroup: async () => {},
   },
+  expire: async () => 0,
   counters: {
     get: async () => new Map(),
     change: async () => ({ outcome: 'counted', counters: noCounters }),

@@ -49,6 +49,7 @@ const store = {
   page: absent,
   changeAll: absent,
   receipt: absent,
+  expire: absent,
   counters: { get: absent, change: absent },
   credentials: absent,
   documents: {

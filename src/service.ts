@@ -4,6 +4,7 @@ import { createApp } from './app.ts'
 import type { Config } from './config.ts'
 import { addDemoPeople, revokeDemoKey, writeDemoCredentials } from './demo.ts'
 import { openStore, whereabouts } from './stores.ts'
+import { keepTidy } from './tidy.ts'
 
 export interface Service {
   /** Where it listens, with the port that it really has. */
@@ -42,9 +43,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     abandon = () => app.close()
     const url = await app.listen({ host: config.host, port: config.port })
     log.info({ url, docs: `${url}/docs`, data: whereabouts(config) }, 'ready')
+    const endTidying = keepTidy(store, Date.now)
     return {
       url,
       close: async () => {
+        endTidying()
         // A connection whose last answer leaves while we stop would stay open until its client lets go.
         const sweep = setInterval(() => app.server.closeIdleConnections(), 50)
         // A request that never arrives whole was not accepted.

@@ -59,6 +59,11 @@ export interface Store {
   readonly changeAll: (commands: readonly Command[]) => Promise<readonly Outcome[]>
   /** What is kept of a request with a key, expired or not. */
   readonly receipt: (once: Once) => Promise<Receipt | undefined>
+  /**
+   * Removes receipts that had expired at that time, a few at once, so that nobody waits for it.
+   * @returns how many; 0 when none is left
+   */
+  readonly expire: (at: number) => Promise<number>
   /** The record whatever its status, undefined where the id never named anybody. */
   readonly get: (id: number) => Promise<User | undefined>
   /** The user who holds the claim. */

@@ -103,7 +103,8 @@ export function createModel() {
 
   return {
     users: () => [...users.values()],
-    receipts: () => [...kept].map(([name, { about }]) => ({ key: name.split(' ').at(-1), userId: about })),
+    receipts: () =>
+      [...kept].map(([name, { about }]) => ({ key: String(name.split(' ').at(-1)), userId: about })),
     holder,
     log: () => log,
     change: (command: Command, given: number | undefined) => changeAll([command], [given])[0],

@@ -162,7 +162,7 @@ export function repeating(given: Given): void {
     expect(await readLog()).toHaveLength(1 + 8 * 3)
   })
 
-  it('keeps it for a day, and after that removes it bit by bit while others come', async () => {
+  it('keeps it for a day, and removes it bit by bit after that, and no other', async () => {
     const { store, reopen, readAside } = given()
     const command = create({ bio: '1' }, { once: once('k') })
     const outcome = await store.change(command)
@@ -179,16 +179,21 @@ export function repeating(given: Given): void {
       update(1, {}, { once: once(`${name} ${n}`), at: when })
     await all(
       store,
-      times(300, (n) => noChange('old', n, at + n)),
+      times(1_500, (n) => noChange('old', n, at + n)),
     )
     const later = at + 2 * receiptLife
     await all(
       store,
-      times(200, (n) => noChange('new', n, later + n)),
+      times(100, (n) => noChange('new', n, later + n)),
     )
-    await reopen()
+    expect(await store.expire(at)).toBe(0)
+    const portions: number[] = []
+    for (let count = 1; count > 0; portions.push(count)) count = await store.expire(later)
+    expect(portions.reduce((sum, count) => sum + count)).toBe(1_501)
+    expect(Math.max(...portions)).toBeLessThanOrEqual(1_000)
     const names = (await readAside()).receipts.map(({ key }) => key.split(' ', 1)[0])
-    expect(names).toEqual(times(200, () => 'new'))
+    expect(names).toEqual(times(100, () => 'new'))
+    expect(await (await reopen()).expire(later + receiptLife + 50)).toBe(50)
   })
 
   it('forgets with a user what was kept about him, by whoever asked, but that he was erased', async () => {

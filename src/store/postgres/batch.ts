@@ -4,7 +4,6 @@ import type { Rules } from '../../directory/field-types.ts'
 import type { Outcome } from '../../directory/store.ts'
 import { createGround } from './ground.ts'
 import type { Run } from './pool.ts'
-import type { Expire } from './receipts.ts'
 import type { createTransactions } from './transaction.ts'
 import type { Units } from './units.ts'
 import { writePlan } from './write-plan.ts'
@@ -16,7 +15,6 @@ import { writePlan } from './write-plan.ts'
 export function createBatches(
   units: Pick<Units, 'read' | 'skipUsedIds' | 'passed'>,
   transact: ReturnType<typeof createTransactions>,
-  expire: Expire,
   rules: Rules,
 ) {
   async function plan(commands: readonly Command[], run: Run, lock: boolean): Promise<Plan> {
@@ -30,7 +28,7 @@ export function createBatches(
   return async (commands: readonly Command[]): Promise<readonly Outcome[]> => {
     if (commands[0]?.dryRun) return (await plan(commands, units.read, false)).outcomes
     let made: readonly number[] = []
-    const { outcomes, steps, passed } = await transact({
+    const { outcomes, passed } = await transact({
       work: async (run) => {
         const decided = await plan(commands, run, true)
         made = decided.steps.flatMap(({ unit }) => (unit?.change.kind === 'created' ? [unit.user.id] : []))
@@ -45,7 +43,6 @@ export function createBatches(
       },
     })
     if (passed !== undefined) await units.passed(passed)
-    expire(steps.filter(({ receipt }) => receipt !== undefined).length, commands[0]?.at ?? 0)
     return outcomes
   }
 

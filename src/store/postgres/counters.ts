@@ -8,18 +8,14 @@ import {
 } from '../../directory/counters.ts'
 import { type CountDecision, decideCount } from '../../directory/decide-count.ts'
 import type { Row, Run } from './pool.ts'
-import { createReceiptReader, type Expire, keep, nameOf } from './receipts.ts'
+import { createReceiptReader, keep, nameOf } from './receipts.ts'
 import { toUser, columns as userColumns } from './rows.ts'
 import type { createTransactions } from './transaction.ts'
 
 const columns = ['user_id', ...counterNames].join(', ')
 
 /** @param read runs a statement that writes nothing, again where it fails for a reason that passes */
-export function createCounterStore(
-  read: Run,
-  transact: ReturnType<typeof createTransactions>,
-  expire: Expire,
-): CounterStore {
+export function createCounterStore(read: Run, transact: ReturnType<typeof createTransactions>): CounterStore {
   async function get(ids: readonly number[], run: Run = read): Promise<ReadonlyMap<number, Counters>> {
     const text = `SELECT ${columns} FROM counters
       WHERE user_id IN (SELECT value::bigint FROM jsonb_array_elements_text($1::text::jsonb))`
@@ -45,7 +41,7 @@ export function createCounterStore(
 
   async function change(count: Count): Promise<Counted> {
     if (count.dryRun) return (await decide(count, read, '')).outcome
-    const counted = await transact({
+    return transact({
       work: async (run) => {
         // The user's row stands for the counters, which may have none yet.
         const { outcome, write } = await decide(count, run, ' FOR NO KEY UPDATE')
@@ -62,8 +58,6 @@ export function createCounterStore(
       // A receipt tells that it was done; and what is set may be set again.
       repeatable: count.once !== undefined || Object.values(count.changes).every((change) => 'set' in change),
     })
-    if (count.once !== undefined) expire(1, count.at)
-    return counted
   }
 
   return { get, change }

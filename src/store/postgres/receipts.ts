@@ -48,28 +48,13 @@ function isText({ actor, key }: Once): boolean {
   return [actor, key].every((text) => text.isWellFormed() && !text.includes('\0'))
 }
 
-/** Told of receipts that were kept, removes some that have expired. */
-export type Expire = (kept: number, at: number) => void
+/** Receipts that go at once, at most. */
+const perStatement = 1_000
 
-/** Receipts after whose coming the expired ones are looked for. */
-const betweenExpiries = 100
-/** Those that go then, at most: more than have come, so the table shrinks. */
-const perExpiry = 1_000
-
-/**
- * Removes expired receipts a portion at a time, beside the work that brings new ones.
- * @param run runs it in the background; where it fails the next portion is as good
- */
-export function createExpiry(run: Run): Expire {
-  // The oldest have the lowest numbers, so none but those that go are looked at.
+/** The statement that removes some of those that had expired at that time. The oldest have the lowest numbers, so no others are looked at. */
+export function expired(at: number): Statement {
   const text = `DELETE FROM receipts USING (
-      SELECT seq FROM receipts ORDER BY seq LIMIT ${perExpiry} FOR UPDATE SKIP LOCKED
-    ) AS oldest WHERE receipts.seq = oldest.seq AND receipts.at <= $1`
-  let since = 0
-  return (kept, at) => {
-    since += kept
-    if (since < betweenExpiries) return
-    since = 0
-    run({ text, parameters: [at - receiptLife], prepare: true }).catch(() => {})
-  }
+      SELECT seq FROM receipts ORDER BY seq LIMIT ${perStatement} FOR UPDATE SKIP LOCKED
+    ) AS oldest WHERE receipts.seq = oldest.seq AND receipts.at <= $1 RETURNING receipts.seq`
+  return { text, parameters: [at - receiptLife], prepare: true }
 }

@@ -15,7 +15,7 @@ import { createLanes } from './lanes.ts'
 import { createPool, patience } from './pool.ts'
 import { prepare } from './prepare.ts'
 import { createQueues, plan, type Waiting } from './queue.ts'
-import { createExpiry, createReceiptReader, nameOf } from './receipts.ts'
+import { createReceiptReader, expired, nameOf } from './receipts.ts'
 import { createTimelines } from './timeline.ts'
 import { createTransactions } from './transaction.ts'
 import { createUnits } from './units.ts'
@@ -55,9 +55,8 @@ export async function openPostgres({
   const documents = createDocumentStore((...asked) => track(() => units.read(...asked)))
   const inTurn = createLanes()
   const transact = createTransactions(pool, units.committedOf)
-  const expire = createExpiry((statement) => track(() => units.read(statement)))
-  const changeAll = createBatches(units, transact, expire, rules)
-  const counters = createCounterStore(units.read, transact, expire)
+  const changeAll = createBatches(units, transact, rules)
+  const counters = createCounterStore(units.read, transact)
   const readReceipts = createReceiptReader(units.read)
   const readCredentials = createCredentialReader(units.read)
   const underWay = new Set<Promise<unknown>>()
@@ -165,6 +164,7 @@ export async function openPostgres({
     change: (command: Command) => track(() => change(command)),
     changeAll: (commands) => track(() => inTurn('batch', () => changeAll(commands))),
     receipt: (once) => track(async () => (await readReceipts([once])).get(nameOf(once))),
+    expire: (at) => track(async () => (await units.read(expired(at))).length),
     counters: {
       get: (ids) => track(() => counters.get(ids)),
       change: (count) => track(() => inTurn(count.id, () => counters.change(count))),

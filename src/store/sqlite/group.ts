@@ -10,7 +10,7 @@ import { cachedUsers, createUserCache } from './cache.ts'
 import { createCounterWriter } from './counters.ts'
 import { createDocumentWriter, type DocumentDone, type DocumentTask } from './documents.ts'
 import { createKeyWriter, type KeyDone, type KeyTask } from './keys.ts'
-import { createReceipts } from './receipts.ts'
+import { createReceipts, type Expired, type ExpireTask } from './receipts.ts'
 import { type PackedOutcome, pack, packOutcome } from './rows.ts'
 import { createUnits } from './units.ts'
 
@@ -21,7 +21,7 @@ export interface Batch {
 }
 
 /** What the writer can be asked to do. */
-export type Task = Command | Batch | Count | KeyTask | DocumentTask
+export type Task = Command | Batch | Count | KeyTask | ExpireTask | DocumentTask
 
 /** What comes of it. */
 export type Done =
@@ -30,6 +30,7 @@ export type Done =
   | Counted
   | KeyDone
   | DocumentDone
+  | Expired
 
 /** That, or why there is none: plain data, to be sent to the main thread. */
 export type Reply =
@@ -38,6 +39,7 @@ export type Reply =
   | Counted
   | KeyDone
   | DocumentDone
+  | Expired
   | { readonly outcome: 'unavailable'; readonly reason: string }
   | { readonly outcome: 'failed'; readonly reason: string }
 
@@ -110,6 +112,8 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
         return { reply: runDocumentTask(task) }
       case 'count':
         return { reply: runCount(task) }
+      case 'expire':
+        return { reply: receipts.expire(task) }
       case 'batch': {
         const { outcomes, users } = carryOut(task.commands)
         return { reply: { outcome: 'batch', outcomes }, users }

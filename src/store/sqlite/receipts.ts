@@ -3,8 +3,19 @@ import type { Once } from '../../directory/command.ts'
 import { type Receipt, receiptLife, type Told } from '../../directory/receipt.ts'
 import { type Packed, pack, unpack } from './rows.ts'
 
-/** Expired receipts that go when one is added: more than come, so the table shrinks, and few, so nobody waits. */
-const perAddition = 4
+/** What the writer can be asked to do with them: to remove some that have expired. */
+export interface ExpireTask {
+  readonly kind: 'expire'
+  readonly at: number
+}
+
+export interface Expired {
+  readonly outcome: 'expired'
+  readonly count: number
+}
+
+/** Receipts that go at once, at most: what everybody else waits for meanwhile is some milliseconds. */
+const perTask = 200
 
 /** The writer's side: what it does happens inside the transaction under way. */
 export function createReceipts(db: DatabaseSync) {
@@ -13,12 +24,15 @@ export function createReceipts(db: DatabaseSync) {
   )
   // The oldest have the lowest numbers, so none but those that go are looked at.
   const expire = db.prepare(
-    `DELETE FROM receipts WHERE at <= ? AND seq IN (SELECT seq FROM receipts ORDER BY seq LIMIT ${perAddition})`,
+    `DELETE FROM receipts WHERE at <= ? AND seq IN (SELECT seq FROM receipts ORDER BY seq LIMIT ${perTask})`,
   )
   return {
     find: createReceiptReader(db),
+    expire: ({ at }: ExpireTask): Expired => ({
+      outcome: 'expired',
+      count: Number(expire.run(at - receiptLife).changes),
+    }),
     add({ once, at, userId, told }: Receipt): void {
-      expire.run(at - receiptLife)
       insert.run(once.actor, once.key, once.hash, at, userId, JSON.stringify(packTold(told)))
     },
   }

@@ -17,7 +17,7 @@ import { createKeyStore } from './keys.ts'
 import { createLanes } from './lanes.ts'
 import { createListReader, lists } from './list.ts'
 import { own } from './owner.ts'
-import { createReceiptReader } from './receipts.ts'
+import { createReceiptReader, type Expired } from './receipts.ts'
 import { columns, toSql, toUser } from './rows.ts'
 import { startWriter } from './thread.ts'
 
@@ -123,6 +123,7 @@ function writes(send: Send, db: DatabaseSync) {
     changeAll: async (commands: readonly Command[]) =>
       (await run<Extract<Done, { outcome: 'batch' }>>({ kind: 'batch', commands })).outcomes,
     receipt: async (once: Once) => findReceipt(once),
+    expire: async (at: number) => (await run<Expired>({ kind: 'expire', at })).count,
     counters: createCounterStore(db, (count) => run(count)),
     keys: createKeyStore(db, (task) => run(task)),
     documents: createDocumentStore(db, (task) => run(task)),
