@@ -1,7 +1,10 @@
 import { defineConfig } from 'vitest/config'
 
 /** Tests of the service that hold whatever it keeps its data in; STORES=sqlite has them run on that alone. */
-const onEveryStore = ['src/contracts/{adoption,records,v1}/*.test.ts', 'src/contracts/bad-input.test.ts']
+const onEveryStore = [
+  'src/contracts/{adoption,community,records,v1}/*.test.ts',
+  'src/contracts/bad-input.test.ts',
+]
 const stores = (process.env.STORES ?? 'sqlite,postgres').split(',')
 
 export default defineConfig({

@@ -65,6 +65,7 @@ const store: Store = {
     used: async () => {},
   },
   list: async () => ({ users: [], total: 0 }),
+  search: async () => ({ users: [], total: 0 }),
   ready: async () => {},
   close: async () => {},
 }

@@ -6,6 +6,8 @@ import { createApp } from '../src/app.ts'
 import { readConfig, settings } from '../src/config.ts'
 import { adoption } from '../src/contracts/adoption/routes.ts'
 import { properties as adoptionProperties } from '../src/contracts/adoption/wire.ts'
+import { community } from '../src/contracts/community/routes.ts'
+import { properties as communityProperties, shownToo } from '../src/contracts/community/wire.ts'
 import type { Contract } from '../src/contracts/contract.ts'
 import { records } from '../src/contracts/records/routes.ts'
 import {
@@ -21,7 +23,7 @@ import { userNotFound } from '../src/directory/decide.ts'
 import { type Code, codes, type Refusal, refusal } from '../src/directory/errors.ts'
 import type { Writer } from '../src/directory/field-types.ts'
 import { catalogue, type FieldName, fieldNames } from '../src/directory/fields.ts'
-import { policy } from '../src/directory/policy.ts'
+import { masks, policy } from '../src/directory/policy.ts'
 import { claimsTaken } from '../src/directory/store.ts'
 import { maxId } from '../src/directory/user.ts'
 
@@ -63,6 +65,7 @@ const store = {
   },
   keys,
   list: absent,
+  search: absent,
   ready: absent,
   close: absent,
 }
@@ -79,6 +82,11 @@ const contracts: readonly Described[] = [
     properties: v1Properties,
     maxLength: {},
     profile: profileProperties,
+  },
+  {
+    contract: community({ publicUrl: undefined }),
+    properties: { ...communityProperties, ...shownToo },
+    maxLength: {},
   },
 ]
 
@@ -184,6 +192,7 @@ function policies(): string {
   const words = {
     none: 'no',
     every: 'yes',
+    public: 'the public fields',
     own: 'the fields of *self*',
     service: 'the fields of *service*',
     admin: 'the fields of *admin*',
@@ -198,12 +207,13 @@ function policies(): string {
     table(['Action', 'Scope needed', ...relations], rows),
     [
       '- *self*: the person whom the record is about.',
-      '- *peer*: another person.',
+      '- *peer*: another person, or somebody unknown who may only look (community).',
       '- *service*: a caller without the `admin` scope that is no person. Whoever comes in through a contract ' +
         'that knows no credentials, where the operator opened it, is one, with the scopes `read` and `write`.',
       '- *admin*: a caller with the `admin` scope, which stands for the other scopes too. The command line is one.',
     ].join('\n'),
     'The `role` of a person grants nothing here. API keys are made, listed and revoked with the scope `admin` alone; `write` does not stand for `read`.',
+    `The public fields: ${[...masks.public].map(code).join(', ')}.`,
     '## The fields of each',
     (['self', 'service', 'admin'] as const)
       .map((writer) => `- *${writer}*: ${fieldsOf(writer).map(code).join(', ')}`)
@@ -235,6 +245,7 @@ const meanings: Readonly<Record<Code, string>> = {
   not_found: 'There is no such user to be seen',
   unknown_path: 'There is nothing at this path',
   method_not_allowed: 'The address does not know the method; with `Allow`',
+  not_acceptable: 'The answer is JSON, and the request accepts none; only where `Accept` is looked at',
   precondition_failed: '`If-Match` or `If-None-Match` does not hold',
   conflict: 'Another user has a value that only one may have',
   idempotency_mismatch: 'The idempotency key was used for another request',
@@ -281,8 +292,14 @@ function errors(): string {
 /** The contract's own code in a refusal, where it has any. */
 function ownCode(body: unknown): string {
   if (typeof body !== 'object' || body === null) return ''
+  if ('errors' in body) return `, ${code(communityCode(body.errors))}`
   if ('code' in body) return `, ${code(body.code)}`
   return 'message' in body && 'error' in body ? `, ${code(body.error)}` : ''
+}
+
+/** The code that the community's contract has in its list of errors. */
+function communityCode(errors: unknown): unknown {
+  return (errors as readonly { messages: readonly { code: string }[] }[])[0]?.messages[0]?.code
 }
 
 async function openapi(): Promise<string> {

@@ -14,6 +14,7 @@ import { countInMemory, type Rate } from './access/windows.ts'
 import type { Config } from './config.ts'
 import { admit } from './contracts/admit.ts'
 import { adoption } from './contracts/adoption/routes.ts'
+import { community } from './contracts/community/routes.ts'
 import type { Contract } from './contracts/contract.ts'
 import { records } from './contracts/records/routes.ts'
 import { v1 } from './contracts/v1/routes.ts'
@@ -55,6 +56,7 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
   // The last one answers for every address that no other owns.
   const contracts: readonly Contract[] = [
     records({ upsert: config.recordsUpsert }),
+    community({ publicUrl: config.publicUrl }),
     v1({ keys, passwords, publicUrl: config.publicUrl }),
     adoption,
   ]

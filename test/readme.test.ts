@@ -42,9 +42,9 @@ describe.each([
     skip(!isThere, `there is no ${client} on this machine`)
     const { port } = new URL(service.url)
     const credentials = readFileSync(join(folder, client, 'demo-credentials.json'), 'utf8')
-    const { api_key: key } = JSON.parse(credentials) as { api_key: string }
+    const { api_key: key, community_token: token } = JSON.parse(credentials) as Record<string, string>
     const here = command.replaceAll('http://localhost:3000', `http://localhost:${port}`)
-    const printed = await run(here.replace('YOUR_API_KEY', key))
+    const printed = await run(here.replace('YOUR_API_KEY', `${key}`).replace('YOUR_TOKEN', `${token}`))
     const answer = takeApart(printed)
     expect(answer.head[0]).toBe(head[0])
     expect(answer.head.map((line) => line.toLowerCase())).toEqual(expect.arrayContaining(head.slice(1)))

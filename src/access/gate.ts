@@ -15,6 +15,8 @@ export interface GateOptions {
 export interface Entrance {
   readonly name: string
   readonly knowsCredentials: boolean
+  /** Whether those who bring none may come in nevertheless, to see what is public. */
+  readonly showsPublic?: boolean
 }
 
 /** Who is let in, or why nobody is, and in either case where the caller's limit stands, if there is one. */
@@ -31,9 +33,13 @@ export type Gate = (asking: Asking, entrance: Entrance) => Admission | Promise<A
  * have; invalid ones nowhere, not even where none are needed. Without any, the door decides.
  */
 export function createGate({ authenticator, door, limits }: GateOptions): Gate {
-  function identify(asking: Asking, { name, knowsCredentials }: Entrance): Actor | Promise<Actor> {
+  function identify(
+    asking: Asking,
+    { name, knowsCredentials, showsPublic }: Entrance,
+  ): Actor | Promise<Actor> {
     const actor = authenticator.authenticate(asking, name)
     if (actor !== undefined) return actor
+    if (showsPublic) return { kind: 'anonymous', id: null, scopes: ['read'], contract: name }
     if (knowsCredentials) throw new DirectoryError(refusal('unauthenticated', keyNeeded))
     return door(asking.raw, name)
   }

@@ -60,8 +60,8 @@ export function wrong(message: string): { readonly problem: Problem } {
 }
 
 /** A body that is not what it is taken for is not read: neither as another type nor as it was packed. */
-function badHeader(
-  request: FastifyRequest,
+export function badHeader(
+  request: Pick<FastifyRequest, 'headers'>,
   accepts: (type: string) => boolean,
   said: string,
 ): Problem | undefined {

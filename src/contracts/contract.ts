@@ -8,6 +8,8 @@ export interface Contract {
   readonly name: string
   /** Whether its page knows credentials: then nobody comes in without. Elsewhere the door decides (access/door.ts). */
   readonly knowsCredentials: boolean
+  /** Whether those without credentials may see what is public. */
+  readonly showsPublic?: boolean
   /** Whether errors at this address are to be told in this contract's shape. */
   readonly owns: (method: string, path: string) => boolean
   readonly routes: (app: FastifyInstance, directory: Directory) => void
@@ -40,6 +42,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The media types that a route with PATCH takes (RFC 5789, section 3.1). */
     acceptPatch?: string
+    /** This address only leads to another: there is nothing to do here but to read where. */
+    leadsOn?: boolean
   }
 }
 

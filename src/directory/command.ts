@@ -61,6 +61,8 @@ interface Writing extends Circumstances, Request {
   readonly basis?: Basis
   /** Times that were sent back, as shown: in whole seconds since 1970. Others than the record's are `invalid`. */
   readonly shown?: { readonly created_at?: number; readonly updated_at?: number }
+  /** The contract shows `derivedValues` for what was never set: sending them back is no change. */
+  readonly showsDerived?: boolean
   /** The contract answers `invalid` before `not_found`, against the usual order. */
   readonly invalidFirst?: boolean
 }

@@ -15,9 +15,9 @@ import type {
 import { type Problem, type Refusal, refusal } from './errors.ts'
 import type { Rules } from './field-types.ts'
 import { catalogue, type FieldName, fieldNames } from './fields.ts'
-import { type Applied, apply } from './patch.ts'
+import { type Applied, apply, type Patch } from './patch.ts'
 import { type Action, permit, type Relation } from './policy.ts'
-import { claimsOf, isVisible, noFields, type Status, type User } from './user.ts'
+import { claimsOf, derivedValues, isVisible, noFields, type Status, type User } from './user.ts'
 
 export type Decision =
   | { readonly outcome: 'commit'; readonly unit: Unit }
@@ -99,7 +99,9 @@ function decideUpdate(current: User | undefined, command: Update | Replace, rule
   }
   if (isLockedOut(current, permission.relation)) return refuse(accountBlocked)
 
-  const applied = apply(current, { ...terms(command), writable: permission.fields }, rules)
+  const asked = { ...terms(command), writable: permission.fields }
+  const patch = command.showsDerived ? withoutDerived(command.patch, current) : command.patch
+  const applied = apply(current, { ...asked, patch }, rules)
   const problems =
     command.shown === undefined ? applied.problems : [...applied.problems, ...moved(command.shown, current)]
   const refused =
@@ -108,6 +110,14 @@ function decideUpdate(current: User | undefined, command: Update | Replace, rule
   if (applied.changed.length === 0) return { outcome: 'unchanged', user: current }
   const { values, changed } = withDoubt(current, applied)
   return commit(current, { ...current, ...values }, 'updated', command, changed)
+}
+
+/** Without what was sent back as it is shown in place of a value that was never set. */
+function withoutDerived(patch: Patch, current: User): Patch {
+  const own: { [F in FieldName]?: unknown } = { ...patch }
+  for (const [name, value] of Object.entries(derivedValues(current)) as [FieldName, unknown][])
+    if (current[name] === null && value !== null && own[name] === value) own[name] = null
+  return own
 }
 
 /** A new address has not been shown to be anybody's. */

@@ -12,6 +12,7 @@ import { type Action, permit } from './policy.ts'
 import { type Conditions, type Listing, type ListQuery, positionOf } from './query.ts'
 import { comesFirst, recall, replay } from './receipt.ts'
 import { createRunning } from './running.ts'
+import type { Found, SearchQuery } from './search.ts'
 import { maxBatch, type Outcome, type Store } from './store.ts'
 import { isVisible, type User } from './user.ts'
 
@@ -186,13 +187,33 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
 
     /** The counters of users, zeros for whom nothing was ever counted. Whether they are to be seen is not asked. */
     async counters({ actor }: Context, ids: readonly number[]): Promise<ReadonlyMap<number, Counters>> {
-      for (const id of ids) allow(actor, 'read', id)
+      for (const id of ids) allow(actor, 'view', id)
       return store.counters.get(ids)
     },
 
     async get({ actor }: Context, id: number): Promise<User> {
       allow(actor, 'read', id)
       return seen(await store.get(id))
+    },
+
+    /** Whoever is or was there, erased ones excepted, for who may see something of them; what, `permit` tells. */
+    async view({ actor }: Context, id: number): Promise<User> {
+      allow(actor, 'view', id)
+      const user = await store.get(id)
+      if (user === undefined || user.status === 'erased') throw new DirectoryError(userNotFound)
+      return user
+    },
+
+    /** As `list`, for who may see something of everybody. */
+    async browse({ actor }: Context, query: ListQuery): Promise<Listing> {
+      allow(actor, 'view', undefined)
+      return store.list(query)
+    },
+
+    /** People who have a username, as other people look for them. */
+    async search({ actor }: Context, query: SearchQuery): Promise<Found> {
+      allow(actor, 'view', undefined)
+      return store.search(query)
     },
 
     /**

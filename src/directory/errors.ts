@@ -12,6 +12,7 @@ export const codes = [
   'not_found',
   'unknown_path',
   'method_not_allowed',
+  'not_acceptable',
   'precondition_failed',
   'conflict',
   'idempotency_mismatch',

@@ -55,9 +55,21 @@ const writers = {
 const writtenBy = (relation: Relation): FieldName[] =>
   everyField.filter((name) => (writers[name] as readonly Relation[]).includes(relation))
 
+/** What anybody may see of anybody. */
+const public_ = everyField.filter(
+  (name) =>
+    !(
+      [
+        ...(['email', 'email_verified', 'phone', 'interested_in', 'role'] as const),
+        ...(['location_lat_lng', 'position_lat_lng', 'date_of_birth'] as const),
+      ] as readonly FieldName[]
+    ).includes(name),
+)
+
 /** Every cell: the fields that the actor may touch, or `no`. */
 const cells: Readonly<Record<Action, Readonly<Record<Relation, readonly FieldName[] | 'no'>>>> = {
   read: { self: everyField, peer: 'no', service: everyField, admin: everyField },
+  view: { self: everyField, peer: public_, service: everyField, admin: everyField },
   create: { self: 'no', peer: 'no', service: writtenBy('service'), admin: writtenBy('admin') },
   update: {
     self: writtenBy('self'),
@@ -113,6 +125,7 @@ describe('the policy', () => {
 describe('scopes', () => {
   const needed: Readonly<Record<Action, Scope>> = {
     read: 'read',
+    view: 'read',
     create: 'write',
     update: 'write',
     count: 'write',
@@ -152,6 +165,7 @@ describe('scopes', () => {
     const guest: Actor = { kind: 'anonymous', id: null, scopes: ['read', 'write'], contract: 'adoption' }
     expect(actions.map((action) => [action, outcome(guest, action)])).toEqual([
       ['read', 'service'],
+      ['view', 'service'],
       ['create', 'service'],
       ['update', 'service'],
       ['count', 'service'],

@@ -4,11 +4,25 @@ import { catalogue, type FieldName, fieldNames } from './fields.ts'
 
 /** What an actor is to a user. */
 export type Relation = 'self' | 'peer' | 'service' | 'admin'
-export type Action = 'read' | 'create' | 'update' | 'count' | 'remove' | 'restore' | 'erase' | 'import'
+export type Action =
+  | 'read'
+  | 'view'
+  | 'create'
+  | 'update'
+  | 'count'
+  | 'remove'
+  | 'restore'
+  | 'erase'
+  | 'import'
 
-const masks = {
+export const masks = {
   none: new Set<FieldName>(),
   every: new Set(fieldNames),
+  public: new Set<FieldName>([
+    ...(['username', 'first_name', 'last_name', 'real_name', 'avatar', 'cover', 'ext_id', 'bio'] as const),
+    ...(['location', 'description', 'gender', 'website', 'tags', 'community_badge'] as const),
+    ...(['reg_approved', 'company_name', 'company_role'] as const),
+  ]),
   own: writableBy('self'),
   service: writableBy('service'),
   admin: writableBy('admin'),
@@ -16,9 +30,13 @@ const masks = {
 
 type MaskName = keyof typeof masks
 
-/** Who may do what: action × relation → the fields it may touch; `none` forbids the action. */
+/**
+ * Who may do what: action × relation → the fields it may touch; `none` forbids the action. `read` is for
+ * whole records, `view` for what a contract shows to everybody.
+ */
 export const policy = {
   read: { scope: 'read', self: 'every', peer: 'none', service: 'every', admin: 'every' },
+  view: { scope: 'read', self: 'every', peer: 'public', service: 'every', admin: 'every' },
   create: { scope: 'write', self: 'none', peer: 'none', service: 'service', admin: 'admin' },
   update: { scope: 'write', self: 'own', peer: 'none', service: 'service', admin: 'admin' },
   count: { scope: 'write', self: 'none', peer: 'none', service: 'every', admin: 'every' },
@@ -50,10 +68,8 @@ export function permit(actor: Actor, action: Action, userId: number | undefined)
  * @returns the refusal of one who has not
  */
 export function lackOfScope({ kind, scopes }: Actor, scope: Scope): Refusal | undefined {
-  if (kind === 'anonymous' && scopes.length === 0) {
-    return refusal('unauthenticated', 'Credentials are needed for this')
-  }
   if (scopes.includes(scope) || scopes.includes('admin')) return undefined
+  if (kind === 'anonymous') return refusal('unauthenticated', 'Credentials are needed for this')
   const lack = { error: 'insufficient_scope', scope } as const
   return { ...refusal('forbidden', `The scope ${scope} is needed for this`), lack }
 }
@@ -61,7 +77,8 @@ export function lackOfScope({ kind, scopes }: Actor, scope: Scope): Refusal | un
 function relationOf(actor: Actor, userId: number | undefined): Relation {
   if (actor.scopes.includes('admin')) return 'admin'
   if (actor.kind === 'person') return userId !== undefined && actor.id === String(userId) ? 'self' : 'peer'
-  return 'service'
+  // Whoever comes through a door that the operator has opened may write too.
+  return actor.kind === 'anonymous' && !actor.scopes.includes('write') ? 'peer' : 'service'
 }
 
 function writableBy(writer: 'self' | 'service' | 'admin'): ReadonlySet<FieldName> {

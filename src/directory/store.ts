@@ -9,6 +9,7 @@ import { refusal } from './errors.ts'
 import type { KeyStore } from './key.ts'
 import type { Conditions, Listing, ListQuery } from './query.ts'
 import type { Receipt } from './receipt.ts'
+import type { Found, SearchQuery } from './search.ts'
 import type { User } from './user.ts'
 
 /** Commands that a batch may have. */
@@ -82,6 +83,8 @@ export interface Store {
    * @param signal tells that nobody waits for it any more; then it rejects, if it has not begun
    */
   readonly list: (query: ListQuery, signal?: AbortSignal) => Promise<Listing>
+  /** People as other people look for them; what was acknowledged before is in it. */
+  readonly search: (query: SearchQuery) => Promise<Found>
   /** Resolves when the store can be read and takes commands. */
   readonly ready: () => Promise<void>
   /** Finishes what was accepted, then lets go of everything. */

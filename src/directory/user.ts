@@ -38,6 +38,12 @@ export function parseId(text: string): number | undefined {
 
 export const noFields = Object.fromEntries(fieldNames.map((name) => [name, null])) as unknown as FieldValues
 
+/** What is shown in place of values that were never set, by contracts that do so. */
+export function derivedValues({ first_name, last_name }: User): Pick<FieldValues, 'real_name' | 'gender'> {
+  const names = [first_name, last_name].filter((name) => name !== null)
+  return { real_name: names.length > 0 ? names.join(' ') : null, gender: 'Unspecified' }
+}
+
 /** Deleted users are hidden until they are restored, erased ones for ever. */
 export function isVisible(user: User): boolean {
   return user.status === 'active' || user.status === 'blocked'

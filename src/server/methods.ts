@@ -7,6 +7,7 @@ interface Place {
   readonly methods: Set<string>
   /** The media types that PATCH takes there, where the contract tells. */
   acceptPatch?: string
+  leadsOn?: boolean
 }
 
 /** Which methods each address has, filled in as routes are added. */
@@ -15,6 +16,7 @@ export function collectRoutes(app: FastifyInstance): Map<string, Place> {
   app.addHook('onRoute', ({ url, method, config }) => {
     const place = routes.get(url) ?? { methods: new Set() }
     for (const one of Array.isArray(method) ? method : [method]) place.methods.add(one)
+    if (config?.leadsOn) place.leadsOn = true
     if (config?.acceptPatch !== undefined) place.acceptPatch = config.acceptPatch
     routes.set(url, place)
   })
@@ -30,10 +32,14 @@ export function refuseOtherMethods(app: FastifyInstance, routes: ReadonlyMap<str
     if (method !== 'CONNECT' && !app.supportedMethods.includes(method))
       app.addHttpMethod(method, { hasBody: true })
   }
-  for (const [url, { methods, acceptPatch }] of [...routes]) {
+  for (const [url, { methods, acceptPatch, leadsOn }] of [...routes]) {
     const allow = [...methods, 'OPTIONS'].sort().join(', ')
     const others = app.supportedMethods.filter((method) => !methods.has(method) && method !== 'OPTIONS')
     const told = { allow, ...(acceptPatch !== undefined && { 'accept-patch': acceptPatch }) }
+    if (leadsOn) {
+      refuseAll(app, url, methods)
+      continue
+    }
     app.options(url, { schema: { hide: true } }, (_request, reply) => reply.code(204).headers(told).send())
     app.route({
       url,
@@ -47,4 +53,16 @@ export function refuseOtherMethods(app: FastifyInstance, routes: ReadonlyMap<str
       handler: () => {},
     })
   }
+}
+
+/** Whoever would write to an address that only leads on is not sent on: clients turn that into a GET. */
+function refuseAll(app: FastifyInstance, url: string, methods: ReadonlySet<string>): void {
+  app.route({
+    url,
+    method: app.supportedMethods.filter((method) => !methods.has(method)),
+    schema: { hide: true },
+    onRequest: (_request, _reply, done) =>
+      done(new DirectoryError(refusal('unknown_path', 'There is nothing at this path'))),
+    handler: () => {},
+  })
 }

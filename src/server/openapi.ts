@@ -31,6 +31,7 @@ export async function document(app: FastifyInstance): Promise<void> {
         { name: 'adoption', description: 'The pet-adoption service' },
         { name: 'records', description: 'The records service' },
         { name: 'v1', description: 'The platform API' },
+        { name: 'community', description: 'The community’s API' },
       ],
     },
   })

@@ -13,6 +13,7 @@ import { erasing, logging } from './conformance/logging.ts'
 import { previewing } from './conformance/previewing.ts'
 import { finding, paging } from './conformance/reading.ts'
 import { repeating } from './conformance/repeating.ts'
+import { searching } from './conformance/searching.ts'
 import { updating } from './conformance/updating.ts'
 
 export * from './conformance/commands.ts'
@@ -40,6 +41,7 @@ export function storeConformance(name: string, open: () => Promise<Fixture>): vo
       finding,
       lasting,
       repeating,
+      searching,
       previewing,
       batching,
       counting,

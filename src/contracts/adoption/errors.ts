@@ -10,6 +10,7 @@ const statuses = {
   not_found: 404,
   unknown_path: 404,
   method_not_allowed: 405,
+  not_acceptable: 406,
   precondition_failed: 412,
   // An address that somebody else has: the page knows no 409, and one directory knows no twins.
   conflict: 400,

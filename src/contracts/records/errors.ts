@@ -14,6 +14,7 @@ const answers = {
   conflict: [409, 'EMAIL_ALREADY_EXISTS'],
   precondition_failed: [412, 'PRECONDITION_FAILED'],
   method_not_allowed: [405, 'METHOD_NOT_ALLOWED'],
+  not_acceptable: [406, 'NOT_ACCEPTABLE'],
   rate_limited: [429, 'RATE_LIMIT_EXCEEDED'],
   idempotency_mismatch: [422, 'IDEMPOTENCY_MISMATCH'],
   in_progress: [409, 'IN_PROGRESS'],

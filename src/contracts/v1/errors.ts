@@ -11,6 +11,7 @@ const answers = {
   not_found: [404, 'not_found'],
   unknown_path: [404, 'not_found'],
   method_not_allowed: [405, 'method_not_allowed'],
+  not_acceptable: [406, 'not_acceptable'],
   precondition_failed: [412, 'precondition_failed'],
   conflict: [409, 'conflict'],
   idempotency_mismatch: [422, 'idempotency_mismatch'],

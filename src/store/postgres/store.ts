@@ -5,6 +5,7 @@ import { decide } from '../../directory/decide.ts'
 import { DirectoryError, unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
 import type { Outcome, Store } from '../../directory/store.ts'
+import { createSearching } from '../search/thread.ts'
 import { createBatches } from './batch.ts'
 import { pause } from './connection.ts'
 import { createCounterStore } from './counters.ts'
@@ -16,6 +17,7 @@ import { createPool, patience } from './pool.ts'
 import { prepare } from './prepare.ts'
 import { createQueues, plan, type Waiting } from './queue.ts'
 import { createReceiptReader, expired, nameOf } from './receipts.ts'
+import type { SearchOptions } from './search.ts'
 import { createTimelines } from './timeline.ts'
 import { createTransactions } from './transaction.ts'
 import { createUnits } from './units.ts'
@@ -59,6 +61,7 @@ export async function openPostgres({
   const counters = createCounterStore(units.read, transact)
   const readReceipts = createReceiptReader(units.read)
   const readCredentials = createCredentialReader(units.read)
+  const searching = createSearching(new URL('./search.ts', import.meta.url), { url } satisfies SearchOptions)
   const underWay = new Set<Promise<unknown>>()
   let closed: Promise<void> | undefined
 
@@ -157,6 +160,7 @@ export async function openPostgres({
 
   async function close(): Promise<void> {
     await Promise.allSettled(underWay)
+    await searching.close()
     await pool.close()
   }
 
@@ -176,6 +180,7 @@ export async function openPostgres({
     keys,
     documents,
     list: (query, signal) => track(() => units.list(query, signal)),
+    search: (query) => track(() => searching.search(query)),
     ready: () => track(async () => void (await units.get(1))),
     close: () => {
       closed ??= close()

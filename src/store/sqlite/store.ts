@@ -7,6 +7,7 @@ import { unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
 import type { Outcome, Page, PageQuery, Store } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
+import { createSearching } from '../search/thread.ts'
 import { cachedUsers, createUserCache, type UserCache } from './cache.ts'
 import { connect, listen, type Send } from './control.ts'
 import { createCounterStore } from './counters.ts'
@@ -19,6 +20,7 @@ import { createListReader, lists } from './list.ts'
 import { own } from './owner.ts'
 import { createReceiptReader, type Expired } from './receipts.ts'
 import { columns, toSql, toUser } from './rows.ts'
+import type { SearchOptions } from './search.ts'
 import { startWriter } from './thread.ts'
 
 export interface SqliteOptions {
@@ -58,10 +60,12 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
       return undefined
     })
     const lanes = createLanes(path)
+    const searching = searchingIn(path)
     const shut = async () => {
       await drain()
       await control?.close()
       await lanes.close()
+      await searching.close()
       // The last connection to close makes the final checkpoint; a reader could not.
       reader.close()
       await close()
@@ -76,6 +80,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
         listing.users.forEach(cache.refresh)
         return listing
       },
+      search: searching.search,
       ready: async () => {
         if (!isAlive()) throw unavailable('The store has stopped')
         reader.probe()
@@ -101,13 +106,16 @@ export async function joinSqlite(options: SqliteOptions): Promise<Store> {
   if (connection === undefined) return openSqlite(options)
   const { send, close } = connection
   const reader = openReader(databaseIn(options.folder), noCache)
+  const searching = searchingIn(databaseIn(options.folder))
   return {
     ...reader.reads,
     ...writes(send, reader.db),
     list: async (query) => createListReader(reader.db).list(query),
+    search: searching.search,
     ready: async () => {},
     close: async () => {
       close()
+      await searching.close()
       reader.close()
     },
   }
@@ -132,6 +140,9 @@ function writes(send: Send, db: DatabaseSync) {
 
 /** Another process writes, so nothing that was read before is worth anything. */
 const noCache: UserCache = { get: () => undefined, put: () => {}, refresh: () => {} }
+
+const searchingIn = (path: string) =>
+  createSearching(new URL('./search.ts', import.meta.url), { path } satisfies SearchOptions)
 
 const databaseIn = (folder: string) => join(folder, 'roster.db')
 

@@ -1,0 +1,164 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
+import { catalogue, type FieldName } from '../../directory/fields.ts'
+import type { Patch } from '../../directory/patch.ts'
+import { badHeader, readJsonObject, typeOf } from '../body.ts'
+import { type Form, readMultipart, readUrlencoded, type TakeFile } from '../form.ts'
+import { type PictureName, pictureNames, properties } from './wire.ts'
+
+/** What a body says, of whatever type it is. Nothing here throws: what is wrong is a problem to be told. */
+export interface Sent {
+  /** By their names: what JSON has, or the texts of a form. */
+  readonly values: ReadonlyMap<string, unknown>
+  /** Names that a form gives more than once, or as a list (`name[]`). */
+  readonly several: ReadonlySet<string>
+  readonly isForm: boolean
+  readonly problems: readonly Problem[]
+}
+
+export const bodyTypes = 'application/json, application/x-www-form-urlencoded, multipart/form-data'
+
+/** A body that is empty says nothing, whatever type it declares: clients send that. */
+export async function readFields(request: FastifyRequest): Promise<Sent> {
+  const { body } = request
+  if (!(body instanceof Buffer) || body.length === 0) return sent(new Map())
+  const type = mediaTypeOf(request)
+  const wrong = badHeader(
+    type === undefined ? request : withType(request, type),
+    (one) => bodyTypes.split(', ').includes(one),
+    `one of ${bodyTypes}`,
+  )
+  if (wrong !== undefined) return failed(wrong)
+  if (type === 'application/json') return readJson(request)
+  const files: Problem[] = []
+  const form =
+    type === 'multipart/form-data'
+      ? await readMultipart(request.headers['content-type'] ?? '', body, refuseFile(files))
+      : readUrlencoded(body)
+  if ('problem' in form) return failed(form.problem)
+  return { ...fromForm(form), problems: files }
+}
+
+function sent(values: Sent['values'], isForm = false): Sent {
+  return { values, several: new Set(), isForm, problems: [] }
+}
+
+function failed(problem: Problem): Sent {
+  return { ...sent(new Map()), problems: [problem] }
+}
+
+/** The boundary of a form in parts is its own matter. */
+function mediaTypeOf(request: FastifyRequest): string | undefined {
+  const header = request.headers['content-type'] ?? ''
+  return /^\s*multipart\/form-data\s*(?:;|$)/i.test(header) ? 'multipart/form-data' : typeOf(request)
+}
+
+function withType({ headers }: FastifyRequest, type: string): Pick<FastifyRequest, 'headers'> {
+  return { headers: { ...headers, 'content-type': type } }
+}
+
+function readJson(request: FastifyRequest): Sent {
+  const read = readJsonObject(request, (type) => type === 'application/json', bodyTypes)
+  return 'object' in read ? sent(new Map(Object.entries(read.object))) : failed(read.problem)
+}
+
+function fromForm({ fields }: Form): Sent {
+  const values = new Map<string, unknown>()
+  const several = new Set<string>()
+  for (const [name, value] of fields) {
+    const [, listed] = /^(.+)\[[^\]]*\]$/s.exec(name) ?? []
+    if (listed !== undefined) several.add(listed)
+    else if (values.has(name)) several.add(name)
+    values.set(listed ?? name, value)
+  }
+  return { ...sent(values, true), several }
+}
+
+/** Drains it, so that the rest of the form is read. */
+function refuseFile(problems: Problem[]): TakeFile {
+  return async ({ name, bytes }) => {
+    bytes.resume()
+    problems.push({ property: name.slice(0, 100), message: 'must not be a file: files are not taken yet' })
+    return undefined
+  }
+}
+
+export interface Edit {
+  readonly patch: Patch
+  /** What was sent for the pictures, as values and not as files. */
+  readonly pictures: ReadonlyMap<PictureName, string>
+  /** Names that are read-only or not known. */
+  readonly ignored: readonly string[]
+  readonly problems: readonly Problem[]
+}
+
+const base64Names: ReadonlySet<string> = new Set(pictureNames.map((name) => `${name}_base64`))
+
+/** What of a profile a body would change. */
+export function decodeEdit({ values, several, isForm, problems }: Sent): Edit {
+  const patch: { [F in FieldName]?: unknown } = {}
+  const pictures = new Map<PictureName, string>()
+  const ignored: string[] = []
+  const found: Problem[] = [...problems]
+  for (const [name, value] of values) {
+    const picture = pictureNames.find((known) => known === name)
+    if (picture === undefined && !Object.hasOwn(properties, name)) {
+      if (base64Names.has(name)) found.push({ property: name, message: 'is not taken yet' })
+      else ignored.push(name)
+    } else if (several.has(name)) found.push({ property: name, message: isOneValue })
+    else if (picture !== undefined) {
+      if (value === null || value === '') patch[picture] = null
+      else if (typeof value === 'string') pictures.set(picture, value)
+      else found.push({ property: name, message: isPicture })
+    } else {
+      const field = properties[name as keyof typeof properties]
+      if (value === '' && catalogue[field].clear === 'never') found.push({ field, message: 'is required' })
+      else patch[field] = value === '' && clears(field, isForm) ? null : value
+    }
+  }
+  return { patch, pictures, ignored, problems: found }
+}
+
+const isOneValue = 'is one value, and must be given once'
+export const isPicture = 'must be a picture, sent as a file in multipart/form-data, or empty to remove it'
+
+/**
+ * Whether an empty text stands for no value. A form can not say null, so there it does wherever a field
+ * may be empty; in JSON, where an empty text is not a valid value anyway.
+ */
+function clears(field: FieldName, isForm: boolean): boolean {
+  const { schema } = catalogue[field]
+  return isForm || schema.enum !== undefined || Number(schema.minLength ?? 0) > 0
+}
+
+/** Whether a body or a query says yes: `1`, `true`, and what JSON has for them. Undefined for neither. */
+export function decodeFlag(value: unknown): boolean | undefined {
+  if (value === true || value === 1 || value === '1' || value === 'true') return true
+  const isNo = value === undefined || value === null || value === '' || value === '0' || value === 'false'
+  return isNo || value === false || value === 0 ? false : undefined
+}
+
+/** Names are told as far as they are useful: a header has to stay short. */
+const mostIgnored = 50
+
+/** Says what was left alone: names in percent-encoding, so that none of them can be taken for two or end the header. */
+export function tellIgnored(reply: FastifyReply, ignored: readonly string[]): void {
+  if (ignored.length === 0) return
+  const told = ignored
+    .slice(0, mostIgnored)
+    .map((name) => encodeURIComponent([...name].slice(0, 64).join('').toWellFormed()))
+  const more =
+    ignored.length > mostIgnored ? [`and ${ignored.length - mostIgnored} more`.replaceAll(' ', '%20')] : []
+  reply.header('roster-ignored', [...told, ...more].join(', '))
+}
+
+/** Only JSON is spoken here (RFC 9110, section 12.5.1); who says nothing takes it. */
+export function requireJsonAccepted({ headers: { accept } }: FastifyRequest): void {
+  if (accept === undefined || accept.trim() === '') return
+  const takes = accept.split(',').some((range) => {
+    const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase())
+    const isJson = type === '*/*' || type === 'application/*' || type === 'application/json'
+    return isJson && !parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter))
+  })
+  if (!takes) throw new DirectoryError(refusal('not_acceptable', 'Answers are application/json'))
+}

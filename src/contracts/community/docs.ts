@@ -1,0 +1,217 @@
+import { noCounters } from '../../directory/counters.ts'
+import { catalogue } from '../../directory/fields.ts'
+import { noFields, type User } from '../../directory/user.ts'
+import { answer, bodySchema, conditions, idSchema, type Schema } from '../schema.ts'
+import { errorSchema } from './errors.ts'
+import { encodeCounters, encodeItem, encodeMe, encodeUser, properties, shownToo } from './wire.ts'
+
+/** What the OpenAPI document and the serializer are told of each route. */
+
+/** Somebody about whom there is nothing to say: what is shown of him are the properties, in their order. */
+const somebody: User = {
+  ...{ ...noFields, id: 1, uid: '', status: 'deleted', version: 1, created_at: 0, updated_at: 0 },
+}
+const pictures = { avatar: () => '', cover: () => null }
+const shown = { user: somebody, counters: noCounters, seesAll: true, pictures }
+
+const text = { type: ['string', 'null'] } as const
+const whole = { type: 'integer' } as const
+const flag = { type: ['boolean', 'null'] } as const
+const time = { type: 'string', format: 'date-time' } as const
+const picture = { type: 'string', format: 'uri-reference' } as const
+const tag = {
+  type: 'object',
+  properties: { id: whole, type: text, name: text, description: text, color: text },
+} as const
+
+const described = Object.entries({ ...properties, ...shownToo }).map(([name, field]) => {
+  const { doc, schema } = catalogue[field]
+  return [name, { description: doc, type: [schema.type, 'null'] }]
+})
+
+const types: Readonly<Record<string, Schema>> = {
+  ...Object.fromEntries(described),
+  id: { ...idSchema, description: 'The unique id of the user' },
+  avatar: { ...picture, description: 'Always a picture: a generated one for who has chosen none' },
+  cover: { ...picture, type: ['string', 'null'], description: catalogue.cover.doc },
+  ext_id: { type: ['integer', 'string', 'null'], description: catalogue.ext_id.doc },
+  gender: { type: 'string', enum: catalogue.gender.schema.enum, description: catalogue.gender.doc },
+  tags: { type: 'array', items: tag, description: catalogue.tags.doc },
+  connection_status: { ...text, description: 'What the user is to the caller; always null' },
+  date_joined: { ...time, description: 'When the user was made' },
+  deleted: { type: 'boolean', description: 'Whether the user was removed' },
+  deleted_at: { ...time, description: 'When that was; only where it is so' },
+  can_send_pm_to: { type: 'boolean', description: 'Always false: there are no messages here' },
+  email: { ...text, description: catalogue.email.doc },
+  email_isvalid: { ...flag, description: catalogue.email_verified.doc },
+  role: { ...text, description: catalogue.role.doc },
+  permission: { type: 'null', description: 'Always null' },
+}
+
+function shapeOf(sample: object, description: string) {
+  const names = Object.keys(sample)
+  const all = names.map((name) => [name, types[name] ?? whole])
+  return {
+    type: 'object',
+    description,
+    properties: Object.fromEntries(all),
+    required: names.filter((name) => name !== 'deleted_at'),
+    additionalProperties: false,
+  } as const
+}
+
+const user = shapeOf(encodeUser(shown), 'A user')
+const me = shapeOf(encodeMe(shown), 'The caller')
+const item = shapeOf(encodeItem(shown), 'A user, in short')
+const one = shapeOf({ ...encodeUser(shown), can_send_pm_to: false }, 'A user')
+const signedIn = {
+  type: 'object',
+  description: 'The caller, in short',
+  properties: {
+    id: types.id,
+    ext_id: types.ext_id,
+    username: text,
+    role: text,
+    tags: { type: 'array', items: whole, description: 'The ids of the tags' },
+  },
+} as const
+
+function pageOf(items: Schema): Schema {
+  const link = { type: ['string', 'null'], format: 'uri-reference' } as const
+  return {
+    type: 'object',
+    description: 'A page of a list',
+    properties: { count: whole, next: link, previous: link, results: { type: 'array', items } },
+    required: ['count', 'next', 'previous', 'results'],
+  }
+}
+
+const tags = ['community']
+const refused = { '4xx': errorSchema, '5xx': errorSchema }
+const params = { type: 'object', properties: { id: idSchema }, required: ['id'] } as const
+const ifMatch = conditions({ 'If-Match': 'Only if the user is still at this ETag' })
+
+const fields = bodySchema(properties)
+const pictureFields = Object.fromEntries(
+  ['avatar', 'cover'].map((name) => [name, { type: 'string', description: 'Empty to remove the picture' }]),
+)
+const { additionalProperties: _, ...open } = fields
+const fieldsAndPictures = { ...open, properties: { ...(fields.properties as object), ...pictureFields } }
+const body = {
+  content: Object.fromEntries(
+    ['application/json', 'application/x-www-form-urlencoded', 'multipart/form-data'].map((type) => [
+      type,
+      { schema: fieldsAndPictures },
+    ]),
+  ),
+}
+
+const ignored = { type: 'string', description: 'What of the body was left alone: read-only or not known' }
+const changed = answer('The user as updated', user)
+const edited = {
+  tags,
+  params,
+  headers: ifMatch,
+  body,
+  response: {
+    200: { ...changed, headers: { ...(changed.headers as object), 'Roster-Ignored': ignored } },
+    ...refused,
+  },
+}
+
+const parameter = (description: string, type = 'string') => ({ type, description })
+const paging = {
+  limit: { ...parameter('How many, at most 100', 'integer'), default: 20 },
+  offset: { ...parameter('How many are left out from the start', 'integer'), default: 0 },
+}
+const about = {
+  username: parameter('In the username'),
+  real_name: parameter('In the name'),
+  location: parameter('In the location'),
+  description: parameter('In the description'),
+  gender: { type: 'string', enum: ['Male', 'Female', 'Unspecified'] },
+}
+const listed = {
+  type: 'object',
+  properties: {
+    ...paging,
+    search: parameter('In the username or the name, whatever the case and the accents'),
+    ...about,
+    ordering: parameter('`username`, `real_name` or `location`; with `-` in front the other way round'),
+  },
+}
+
+export const docs = {
+  list: {
+    summary: 'List users, for who is signed in',
+    tags,
+    querystring: listed,
+    response: { 200: pageOf(user), ...refused },
+  },
+  search: {
+    summary: 'Search users',
+    tags,
+    querystring: {
+      type: 'object',
+      properties: {
+        ...paging,
+        user: parameter('In the username or the name; overrides both'),
+        ...about,
+        age: parameter('`-30`, `30-45` or `45+`'),
+        lat_lng: parameter('Coordinates to measure distances from, like `44.49,11.34`'),
+        user_position: parameter('Measure them from the caller, for `1`'),
+        is_staff: parameter('Whether the role is another than `user`'),
+        tag: parameter('The id of a tag', 'integer'),
+        category: parameter('There are none, so this finds nobody', 'integer'),
+        ordering: parameter('As in the list, or `distance`'),
+      },
+    },
+    response: { 200: pageOf(user), ...refused },
+  },
+  autocomplete: {
+    summary: 'Suggest users',
+    tags,
+    querystring: listed,
+    response: { 200: pageOf(item), ...refused },
+  },
+  match: {
+    summary: 'Find the users who have some usernames',
+    tags,
+    body: { type: 'array', items: { type: 'string' }, maxItems: 100 },
+    response: { 200: { type: 'array', items: item, description: 'Those who were found' }, ...refused },
+  },
+  me: { summary: 'Get one’s own user', tags, response: { 200: answer('The caller', me), ...refused } },
+  myAvatar: {
+    summary: 'Get the address of one’s own picture',
+    tags,
+    response: {
+      200: { type: 'object', description: 'Where the picture is', properties: { avatar: picture } },
+      ...refused,
+    },
+  },
+  get: { summary: 'Get a user', tags, params, response: { 200: answer('The user', one), ...refused } },
+  update: { summary: 'Patch a specific user: one’s own', ...edited },
+  replace: { summary: 'Update a specific user: one’s own; `username` is needed', ...edited },
+  remove: {
+    summary: 'Delete a user: one’s own, or with a key of an administrator any',
+    tags,
+    params,
+    headers: ifMatch,
+    querystring: {
+      type: 'object',
+      properties: { hard: parameter('`1` erases; otherwise the user is hidden and the names stay reserved') },
+    },
+    response: { 204: { type: 'null', description: 'Deleted' }, ...refused },
+  },
+  counters: {
+    summary: 'Get the counters of a user',
+    tags,
+    params,
+    response: { 200: shapeOf(encodeCounters(noCounters), 'The counters'), ...refused },
+  },
+  signIn: {
+    summary: 'Sign in with a token that one has',
+    tags,
+    response: { 200: signedIn, ...refused },
+  },
+} as const

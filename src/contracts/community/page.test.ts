@@ -1,0 +1,148 @@
+import { execFile, spawnSync } from 'node:child_process'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Community, startCommunity } from '../../../test/community.ts'
+
+/** What the page "Patch a Specific User" says, by real curl; files excepted. */
+
+let roster: Community
+let token: string
+beforeAll(async () => {
+  roster = await startCommunity()
+  token = (await roster.tokenOf(3)).authorization
+})
+afterAll(() => roster.close())
+
+const hasCurl = spawnSync('curl', ['--version']).status === 0
+
+/** What `curl -i` prints, taken apart. */
+async function curl(...options: string[]) {
+  const args = ['-qsi', '--noproxy', '*', ...options]
+  const { stdout } = await promisify(execFile)('curl', args)
+  const [head = '', body = ''] = stdout.split(/\r\n\r\n(?!HTTP)/, 2)
+  const status = Number(/^HTTP\/1\.1 (\d+)/.exec(head.split('\r\n\r\n').at(-1) ?? '')?.[1])
+  return { status, head, body: body === '' ? undefined : (JSON.parse(body) as Record<string, unknown>) }
+}
+
+/** `PATCH /api/v2/user/{id}/` */
+const patch = (id: number, ...options: string[]) =>
+  curl('-X', 'PATCH', `${roster.url}/api/v2/user/${id}/`, ...options)
+const signedIn = () => ['-H', 'Accept: application/json', '-H', `Authorization: ${token}`]
+
+const inputBody = {
+  username: 'string',
+  real_name: 'string',
+  bio: 'string',
+  location: 'string',
+  location_lat_lng: '45.46,9.19',
+  position_lat_lng: '45.46,9.19',
+  date_of_birth: '1990-12-31',
+  description: 'string',
+  gender: 'Female',
+  website: 'https://example.org/',
+}
+
+const response = `{
+  "id": "integer",
+  "username": "string",
+  "real_name": "string",
+  "avatar": "string",
+  "ext_id": "string",
+  "followings_counter": "integer",
+  "followers_counter": "integer",
+  "posts_counter": "integer",
+  "discussions_counter": "integer",
+  "polls_counter": "integer",
+  "connection_status": "string",
+  "categories_counter": "integer",
+  "date_joined": "string",
+  "bio": "string",
+  "location": "string",
+  "location_lat_lng": "string",
+  "position_lat_lng": "string",
+  "date_of_birth": "string",
+  "description": "string",
+  "gender": "string",
+  "website": "string",
+  "cover": "string",
+  "tags": [],
+  "reputation": "integer",
+  "community_badge": "boolean",
+  "reg_approved": "boolean",
+  "deleted" : "boolean",
+  "company_name": "string",
+  "company_role": "string"
+}`
+
+const documented = JSON.parse(response) as Record<string, unknown>
+
+describe.skipIf(!hasCurl)('the page, by curl', () => {
+  test('the answer has the properties of the example, in its order and of its types', async () => {
+    const { status, body = {} } = await patch(3, ...signedIn())
+    expect(status).toBe(200)
+    expect(Object.keys(body)).toEqual(Object.keys(documented))
+    for (const [name, type] of Object.entries(documented)) {
+      const value = body[name]
+      // What nobody has set is null.
+      if (value === null) continue
+      if (Array.isArray(type)) expect(value).toEqual([])
+      else if (type === 'integer') expect(value, name).toSatisfy(Number.isSafeInteger)
+      else expect(typeof value, name).toBe(type)
+    }
+  })
+
+  // The page's own curl line sends no body, and declares one in parts.
+  test('the example line', async () => {
+    const { status, body } = await patch(3, '-H', 'Content-Type: multipart/form-data', ...signedIn())
+    expect([status, body?.id]).toEqual([200, 3])
+  })
+
+  test('the fields of the example, each type of body in turn', async () => {
+    const forms = Object.entries(inputBody).flatMap(([name, value]) => ['-F', `${name}=${value}`])
+    const encoded = Object.entries(inputBody).flatMap(([name, value]) => [
+      '--data-urlencode',
+      `${name}=${value}`,
+    ])
+    const json = ['-H', 'Content-Type: application/json', '-d', JSON.stringify(inputBody)]
+    for (const options of [forms, encoded, json]) {
+      const { status, body } = await patch(3, ...signedIn(), ...options)
+      expect(status).toBe(200)
+      expect(body).toMatchObject(inputBody)
+    }
+  })
+
+  test.for(Object.entries(inputBody))('%s alone, without mandatory fields', async ([name, value]) => {
+    for (const option of ['-F', '--data-urlencode']) {
+      const { status, body } = await patch(3, ...signedIn(), option, `${name}=${value}`)
+      expect([status, body?.[name]]).toEqual([200, value])
+    }
+  })
+
+  test('the avatar or the cover are no text in a form', async () => {
+    for (const name of ['avatar', 'cover'])
+      expect((await patch(3, ...signedIn(), '--data-urlencode', `${name}=string`)).status).toBe(400)
+  })
+
+  test('the username must be unique and valid', async () => {
+    for (const username of ['johndoe', 'not valid', 'ü'])
+      expect((await patch(3, ...signedIn(), '--data-urlencode', `username=${username}`)).status).toBe(400)
+  })
+
+  test('authentication is required', async () => {
+    expect((await patch(3, '-d', 'bio=x')).status).toBe(401)
+    expect((await patch(3, '-d', 'bio=x', '-H', 'Authorization: Bearer x')).status).toBe(401)
+  })
+
+  test('a user can only update their personal data', async () => {
+    expect((await patch(4, '-d', 'bio=x', ...signedIn())).status).toBe(403)
+    expect((await patch(999, '-d', 'bio=x', ...signedIn())).status).toBe(404)
+  })
+
+  test('a body that says less than its Content-Length never becomes an edit', async () => {
+    const { body } = await patch(3, ...signedIn(), '-d', 'bio=before')
+    expect(body?.bio).toBe('before')
+    const options = ['-H', 'Content-Length: 500', '-d', 'bio=after', '-m', '1']
+    await patch(3, ...signedIn(), ...options).catch(() => undefined)
+    expect((await curl(`${roster.url}/api/v2/user/3/`)).body?.bio).toBe('before')
+  })
+})

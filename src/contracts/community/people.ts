@@ -1,0 +1,97 @@
+import type { FastifyRequest } from 'fastify'
+import { noCounters } from '../../directory/counters.ts'
+import { userNotFound } from '../../directory/decide.ts'
+import type { Directory } from '../../directory/directory.ts'
+import { DirectoryError, refusal } from '../../directory/errors.ts'
+import { permit } from '../../directory/policy.ts'
+import { isVisible, parseId, type User } from '../../directory/user.ts'
+import { context } from '../contract.ts'
+import type { Pictures, Shown } from './wire.ts'
+
+export interface ById {
+  Params: { id: string }
+}
+
+export interface PeopleOptions {
+  readonly directory: Directory
+  /** Where pictures are, for a caller who finds the service at an address. */
+  readonly picturesAt: (origin: string) => Pictures
+  /** What addresses start with; undefined for what each request says. */
+  readonly publicUrl: string | undefined
+}
+
+/** Who is meant, who asks, and what they may see: the questions that all routes have. */
+export function createPeople({ directory, picturesAt, publicUrl }: PeopleOptions) {
+  const originOf = (request: FastifyRequest) => publicUrl ?? originFrom(request)
+
+  /** Everything that is needed to show some people, in one query for all of them. */
+  async function show(request: FastifyRequest, users: readonly User[]): Promise<readonly Shown[]> {
+    const of = context(request)
+    const counters =
+      users.length === 0
+        ? new Map()
+        : await directory.counters(
+            of,
+            users.map(({ id }) => id),
+          )
+    const pictures = picturesAt(originOf(request))
+    return users.map((user) => ({
+      user,
+      counters: counters.get(user.id) ?? noCounters,
+      seesAll: seesAll(request, user.id),
+      pictures,
+    }))
+  }
+
+  return {
+    originOf,
+    pictures: (request: FastifyRequest) => picturesAt(originOf(request)),
+    show,
+    showOne: async (request: FastifyRequest, user: User) => (await show(request, [user]))[0] as Shown,
+
+    /**
+     * The person that the address names, who must be the one who asks.
+     * @throws DirectoryError `unauthenticated`, `not_found` where there is nobody, `forbidden` for anybody else
+     */
+    async own(request: FastifyRequest<ById>): Promise<number> {
+      const self = personOf(request)
+      const id = knownId(request)
+      if (id === self) return id
+      if (!isVisible(await directory.view(context(request), id))) throw new DirectoryError(userNotFound)
+      throw new DirectoryError(refusal('forbidden', 'A user can only update their personal data'))
+    },
+  }
+}
+
+export type People = ReturnType<typeof createPeople>
+
+/**
+ * The person who asks.
+ * @throws DirectoryError `unauthenticated` for nobody in particular, `forbidden` for a key, which is no person
+ */
+export function personOf({ actor }: FastifyRequest): number {
+  if (actor.kind === 'anonymous') throw new DirectoryError(credentialsNeeded)
+  const id = actor.kind === 'person' ? parseId(actor.id ?? '') : undefined
+  if (id === undefined)
+    throw new DirectoryError(refusal('forbidden', 'This is for people, and a key is none'))
+  return id
+}
+
+export const credentialsNeeded = refusal('unauthenticated', 'Authentication credentials were not provided')
+
+/** An id that can not be one names nobody: 404, as for one that does not exist. */
+export function knownId(request: FastifyRequest<ById>): number {
+  const id = parseId(request.params.id)
+  if (id === undefined) throw new DirectoryError(userNotFound)
+  return id
+}
+
+function seesAll({ actor }: FastifyRequest, id: number): boolean {
+  const permission = permit(actor, 'view', id)
+  return 'fields' in permission && permission.fields.has('date_of_birth')
+}
+
+/** What the request says of where it went; nothing where that is no host, so that addresses stay relative. */
+function originFrom({ protocol, host }: FastifyRequest): string {
+  return /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(host) ? `${protocol}://${host}` : ''
+}

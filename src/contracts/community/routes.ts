@@ -1,0 +1,84 @@
+import type {
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  FastifySchema,
+  RouteHandlerMethod,
+} from 'fastify'
+import { type Contract, isUnder } from '../contract.ts'
+import { bodyTypes, requireJsonAccepted } from './decode.ts'
+import { docs } from './docs.ts'
+import { refuse } from './errors.ts'
+import { generatedPath, generatedPictures, sendGenerated } from './initials.ts'
+import { createMatch } from './match.ts'
+import { createPeople } from './people.ts'
+import { createProfile } from './profile.ts'
+import { createSearch } from './search.ts'
+
+export interface CommunityOptions {
+  /** What addresses in answers start with; undefined for what each request says. */
+  readonly publicUrl: string | undefined
+}
+
+/** The community's API, `/api/v2/…`. */
+export function community({ publicUrl }: CommunityOptions): Contract {
+  return {
+    name: 'community',
+    knowsCredentials: true,
+    showsPublic: true,
+    owns: (_method, path) => isUnder(path, '/api', '/media'),
+    refuse,
+    routes(app, directory) {
+      const people = createPeople({ directory, picturesAt: generatedPictures, publicUrl })
+      const profile = createProfile({ directory, people })
+      const search = createSearch({ directory, people })
+      const match = createMatch({ directory, people })
+      const add = adder(app)
+
+      add('GET', '/api/v2/user', docs.list, search.list)
+      add('GET', '/api/v2/user/search', docs.search, search.search)
+      add('GET', '/api/v2/user/autocomplete', docs.autocomplete, search.autocomplete)
+      add('POST', '/api/v2/user/match', docs.match, match)
+      add('GET', '/api/v2/user/me', docs.me, profile.me)
+      add('GET', '/api/v2/user/me/avatar', docs.myAvatar, profile.myAvatar)
+      add('GET', '/api/v2/user/:id', docs.get, profile.get)
+      add('PATCH', '/api/v2/user/:id', docs.update, profile.update)
+      add('PUT', '/api/v2/user/:id', docs.replace, profile.replace)
+      add('DELETE', '/api/v2/user/:id', docs.remove, profile.remove)
+      add('GET', '/api/v2/user/:id/counters', docs.counters, profile.counters)
+      add('POST', '/api/v2/sso/signin', docs.signIn, profile.signIn)
+      app.get(generatedPath, { schema: { hide: true } }, sendGenerated)
+    },
+  }
+}
+
+type Method = 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
+
+/** Adds a route. Its address ends with a slash; who reads without one is sent there, who writes finds nothing. */
+function adder(app: FastifyInstance) {
+  return <H extends (...args: never[]) => unknown>(
+    method: Method,
+    path: string,
+    schema: FastifySchema,
+    handler: H,
+  ): void => {
+    app.route({
+      method,
+      url: `${path}/`,
+      schema,
+      ...(method === 'PATCH' && { config: { acceptPatch: bodyTypes } }),
+      preHandler: (request, _reply, done) => {
+        requireJsonAccepted(request)
+        done()
+      },
+      handler: handler as unknown as RouteHandlerMethod,
+    })
+    if (method === 'GET') app.get(path, { schema: { hide: true }, config: { leadsOn: true } }, leadOn)
+  }
+}
+
+/** 301, as frameworks that end addresses with slashes do. */
+function leadOn(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const [path = '', ...query] = request.url.split('?')
+  return reply.redirect([`${path}/`, ...query].join('?'), 301)
+}

@@ -1,0 +1,169 @@
+import { isUtf8 } from 'node:buffer'
+import type { Readable } from 'node:stream'
+import { Readable as Source } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { Busboy, type BusboyInstance } from '@fastify/busboy'
+import type { Problem } from '../directory/errors.ts'
+
+/** Reading the forms that browsers send. Nothing here throws: what is wrong is a problem to be told. */
+export interface Form {
+  /** Names and values as they were sent, in their order; a name may come again. */
+  readonly fields: readonly (readonly [name: string, value: string])[]
+}
+
+/** A part of a form that has a file name. */
+export interface FilePart {
+  readonly name: string
+  readonly filename: string
+  /** As its sender says it is. */
+  readonly type: string
+  readonly bytes: Readable
+}
+
+/** Takes a file while the form is read: it must read or drain the bytes, and tells what is wrong with it. */
+export type TakeFile = (part: FilePart) => Promise<Problem | undefined>
+
+export type ReadForm = Form | { readonly problem: Problem }
+
+const most = { parts: 100, valueBytes: 65_536, nameBytes: 200, headers: 10, headerBytes: 4_096 } as const
+
+const fault = (message: string): { readonly problem: Problem } => ({ problem: { property: 'body', message } })
+
+const tooMany = fault(`must have at most ${most.parts} fields`)
+
+/**
+ * Reads `application/x-www-form-urlencoded` (URL Standard, section 5.1), but strictly: what is no sound
+ * percent-encoding of UTF-8 is not guessed at.
+ */
+export function readUrlencoded(body: Buffer): ReadForm {
+  if (!isUtf8(body)) return fault('must be valid UTF-8')
+  const text = body.toString()
+  // No name of a field begins like that, and curl sends JSON as a form to whoever forgets its type.
+  if (/^\s*["[{]/.test(text)) return fault('is no form, as Content-Type says it is, but looks like JSON')
+  if (/^--/.test(text)) return fault('is no form of this type, but looks like multipart/form-data')
+  const pairs = text.split('&').filter((pair) => pair !== '')
+  if (pairs.length > most.parts) return tooMany
+  const fields: [string, string][] = []
+  for (const pair of pairs) {
+    const at = pair.indexOf('=')
+    const name = decodePart(at < 0 ? pair : pair.slice(0, at))
+    const value = decodePart(at < 0 ? '' : pair.slice(at + 1))
+    if (name === undefined || value === undefined) return fault('must have sound percent-encoding, of UTF-8')
+    fields.push([name, value])
+  }
+  return { fields }
+}
+
+function decodePart(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Reads `multipart/form-data` (RFC 7578) as it comes. A part with a file name is a file, any other a
+ * field in UTF-8.
+ * @param contentType the header of the request, which tells the boundary
+ */
+export async function readMultipart(
+  contentType: string,
+  body: Buffer | Readable,
+  takeFile: TakeFile,
+): Promise<ReadForm> {
+  let parser: BusboyInstance
+  try {
+    parser = createParser(contentType)
+  } catch {
+    return fault('must be in parts, between boundaries that Content-Type tells')
+  }
+  const found = collect(parser, takeFile)
+  try {
+    await pipeline(body instanceof Buffer ? Source.from([body]) : body, parser)
+  } catch {
+    return fault('must be a whole form of parts between the boundaries that Content-Type tells')
+  }
+  const { fields, problem, parts } = await found()
+  if (problem !== undefined) return { problem }
+  // The parser passes over what is no part of a form and says nothing.
+  const isWhole = !(body instanceof Buffer) || parts === countParts(contentType, body)
+  return isWhole ? { fields } : fault('must consist of parts that are fields of a form, with names')
+}
+
+function createParser(contentType: string): BusboyInstance {
+  return new Busboy({
+    headers: { 'content-type': contentType },
+    // Bytes, of every part: a field in no UTF-8 is refused rather than repaired.
+    isPartAFile: () => true,
+    preservePath: true,
+    limits: {
+      parts: most.parts,
+      headerPairs: most.headers,
+      headerSize: most.headerBytes,
+    },
+  })
+}
+
+function collect(parser: BusboyInstance, takeFile: TakeFile) {
+  const fields: [string, string][] = []
+  const problems: Problem[] = []
+  const work: Promise<void>[] = []
+  let parts = 0
+  parser.on('partsLimit', () => problems.push(tooMany.problem))
+  parser.on('file', (name: string | undefined, bytes, filename: string | undefined, encoding, type) => {
+    parts++
+    const at = fields.length
+    const isFile = filename !== undefined
+    if (!isFile) fields.push([name ?? '', ''])
+    const done = isFile
+      ? takeFile({ name: name ?? '', filename, type, bytes })
+      : readField(name, bytes, encoding).then((read) => {
+          if ('problem' in read) return read.problem
+          fields[at] = [name ?? '', read.value]
+          return undefined
+        })
+    const judged = done.then((problem) => {
+      if (problem !== undefined) problems.push(problem)
+    })
+    // A form that breaks off breaks its last part off too, and is refused as a whole.
+    work.push(judged.catch(() => {}))
+  })
+  return async () => {
+    await Promise.all(work)
+    return { fields, problem: problems[0], parts }
+  }
+}
+
+type ReadField = { readonly value: string } | { readonly problem: Problem }
+
+async function readField(name: string | undefined, bytes: Readable, encoding: string): Promise<ReadField> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of bytes) {
+    size += (chunk as Buffer).length
+    if (size <= most.valueBytes) chunks.push(chunk as Buffer)
+  }
+  if (name === undefined || name === '') return fault('must have a name for every part')
+  const wrong = (message: string) => ({ problem: { property: name.slice(0, 100), message } })
+  if (Buffer.byteLength(name) > most.nameBytes) return wrong('has too long a name')
+  if (size > most.valueBytes) return wrong(`must have at most ${most.valueBytes} bytes`)
+  if (!/^(7bit|8bit|binary)$/.test(encoding)) return wrong('must have no Content-Transfer-Encoding')
+  const value = Buffer.concat(chunks)
+  return isUtf8(value) ? { value: value.toString() } : wrong('must be valid UTF-8')
+}
+
+/** How many delimiters there are, the last excepted. */
+function countParts(contentType: string, body: Buffer): number {
+  const [, quoted, plain] = /;\s*boundary=(?:"([^"]+)"|([^\s;]+))/i.exec(contentType) ?? []
+  const delimiter = Buffer.from(`--${quoted ?? plain ?? ''}`, 'latin1')
+  let count = 0
+  for (let at = body.indexOf(delimiter); at >= 0; at = body.indexOf(delimiter, at + delimiter.length)) {
+    const isLine = at === 0 || (body[at - 1] === 0x0a && body[at - 2] === 0x0d)
+    if (!isLine) continue
+    const end = at + delimiter.length
+    if (body[end] === 0x2d && body[end + 1] === 0x2d) return count
+    count++
+  }
+  return count
+}

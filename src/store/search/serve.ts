@@ -1,0 +1,92 @@
+import type { MessagePort } from 'node:worker_threads'
+import type { Found, SearchQuery } from '../../directory/search.ts'
+import { isVisible, type User } from '../../directory/user.ts'
+import { createPeople, type People, type Searched } from './people.ts'
+
+/** Where a searching thread learns who there is, and what has become of them since. */
+export interface SearchSource {
+  /**
+   * Everybody, piece by piece. What is committed while they are read is news afterwards, whether it was
+   * read already or not.
+   */
+  readonly everybody: () => AsyncIterable<readonly Searched[]> | Iterable<readonly Searched[]>
+  /** Those of whom something has changed since everybody was read or the last news; undefined where those are too many. */
+  readonly news: () => Promise<readonly Searched[] | undefined>
+  /** Users by their ids, in whatever order. */
+  readonly users: (ids: readonly number[]) => Promise<readonly User[]>
+  readonly close: () => Promise<void>
+}
+
+export type ToSearch = { readonly id: number; readonly query: SearchQuery } | { readonly close: true }
+export type FromSearch =
+  | { readonly id: number; readonly found: Found }
+  | { readonly id: number; readonly failed: Error }
+
+/** Milliseconds between looks for news, so that a search finds few. */
+const betweenLooks = 1_000
+/** Looks after the last search; then all is forgotten, and what it took of memory is free. */
+const looks = 15 * 60
+
+/**
+ * Answers searches, one after the other: each on what was committed before it was asked for.
+ */
+export function serveSearch(port: MessagePort, source: SearchSource): void {
+  let people: People | undefined
+  let left = 0
+  let last: Promise<unknown> = Promise.resolve()
+  let closing = false
+
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const turn = last.then(work, work)
+    last = turn
+    return turn
+  }
+
+  async function current(): Promise<People> {
+    const news = people === undefined || people.isWorn() ? undefined : await source.news()
+    if (people !== undefined && news !== undefined) {
+      for (const row of news) people.put(row)
+      return people
+    }
+    people = undefined
+    const all = createPeople()
+    for await (const rows of source.everybody()) for (const row of rows) all.put(row)
+    people = all
+    // What came while they were read.
+    return current()
+  }
+
+  async function search(query: SearchQuery): Promise<Found> {
+    const { ids, total } = (await current()).search(query)
+    if (ids.length === 0) return { users: [], total }
+    const users = new Map((await source.users(ids)).map((user) => [user.id, user]))
+    return { users: ids.flatMap((id) => users.get(id) ?? []).filter(isVisible), total }
+  }
+
+  const timer = setInterval(() => {
+    if (people === undefined) return
+    if (left-- > 0) inTurn(current).catch(() => {})
+    else people = undefined
+  }, betweenLooks).unref()
+
+  async function answer({ id, query }: { id: number; query: SearchQuery }): Promise<FromSearch> {
+    try {
+      return { id, found: await search(query) }
+    } catch (error) {
+      people = undefined
+      return { id, failed: error instanceof Error ? error : new Error(String(error)) }
+    }
+  }
+
+  port.on('message', (message: ToSearch) => {
+    if ('close' in message) {
+      closing = true
+      clearInterval(timer)
+      inTurn(source.close).finally(() => port.close())
+      return
+    }
+    if (closing) return
+    left = looks
+    inTurn(() => answer(message)).then((told) => port.postMessage(told))
+  })
+}
