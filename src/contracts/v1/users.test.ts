@@ -267,7 +267,14 @@ describe('PATCH /v1/users/{user_id}', () => {
 
   // keycloak/keycloak#50924: a race for a unique value leaked the database's lock as a 500.
   test('of 200 who want one username at once one gets it, and the rest 409', async () => {
-    const users = await Promise.all(Array.from({ length: 200 }, () => create()))
+    // Through records, which takes no password: hashing 200 of them takes its time.
+    const users = await Promise.all(
+      Array.from({ length: 200 }, async (_, i) => {
+        const body = { email: `racer${i}@example.org`, firstName: 'A', lastName: 'B' }
+        const { id } = (await roster.call('POST /records/users', body)).body as { id: number }
+        return { id: (await roster.store.get(id))?.uid ?? '' }
+      }),
+    )
     const answers = await Promise.all(
       users.map(({ id }) => call(`PATCH /v1/users/${id}`, { username: 'Wanted', first_name: 'Bo' })),
     )
@@ -278,7 +285,7 @@ describe('PATCH /v1/users/{user_id}', () => {
       expect(answer).toMatchObject({ status: 409, body: conflict })
     const [{ id: winner = '' } = {}] = won.map(({ body }) => body as User)
     const [loser = ''] = users.map(({ id }) => id).filter((id) => id !== winner)
-    expect(await call(`GET /v1/users/${loser}`)).toMatchObject({ body: { first_name: null } })
+    expect(await call(`GET /v1/users/${loser}`)).toMatchObject({ body: { first_name: 'A' } })
     expect(await call(`DELETE /v1/users/${winner}`)).toMatchObject({ status: 204 })
     expect(await call(`PATCH /v1/users/${loser}`, { username: 'wanted' })).toMatchObject({ status: 200 })
   })
