@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { pino } from 'pino'
 import { createKeys } from '../src/access/keys.ts'
+import { createClients } from '../src/access/oauth-clients.ts'
 import { createPasswords } from '../src/access/passwords.ts'
 import { createApp } from '../src/app.ts'
 import { readConfig, settings } from '../src/config.ts'
@@ -76,6 +77,7 @@ const contracts: readonly Described[] = [
   {
     contract: v1({
       keys: createKeys({ store: keys, now: Date.now }),
+      clients: createClients({ documents: store.documents, now: Date.now }),
       passwords: createPasswords(),
       publicUrl: undefined,
     }),

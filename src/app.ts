@@ -11,6 +11,7 @@ import { createPeople } from './access/people.ts'
 import { countTogether } from './access/redis.ts'
 import { createSharedSecretTokens } from './access/shared-secret.ts'
 import { countInMemory, type Rate } from './access/windows.ts'
+import { createAuthorization, localUrl } from './authorization.ts'
 import type { Config } from './config.ts'
 import { admit } from './contracts/admit.ts'
 import { adoption } from './contracts/adoption/routes.ts'
@@ -39,25 +40,32 @@ export interface AppOptions {
 export async function createApp({ config, store, log }: AppOptions): Promise<FastifyInstance> {
   const directory = createDirectory({ store, rules: config, now: Date.now, newChangeId: randomUUID, newUid })
   const door = createDoor({ open: config.openContracts, origins: config.corsOrigins })
-  const { limits, shared } = limit(config, log)
+  const { limits, counting, shared } = limit(config, log)
   const strangers = limits && { strangers: limits.strangers }
   const people = createPeople(store.credentials)
+  const passwords = createPasswords()
+  const { clients, tokens, contract } = createAuthorization({
+    ...{ store, people, passwords, counting, log },
+    issuer: () => config.publicUrl ?? localUrl(app.server.address(), config.host),
+    onRevoked: (id) => authenticator.forget(id),
+  })
   const recognisers = [
     recogniseKeys(store.keys),
     ...(config.jwtSecret === undefined
       ? []
       : [createSharedSecretTokens({ secret: config.jwtSecret, people, now: Date.now })]),
+    tokens,
   ]
   const { used } = store.keys
   const authenticator = createAuthenticator({ recognisers, used, now: Date.now, ...strangers })
   const gate = createGate({ authenticator, door, limits })
-  const passwords = createPasswords()
   const keys = createKeys({ store: store.keys, now: Date.now, onRevoked: authenticator.forget })
   // The last one answers for every address that no other owns.
   const contracts: readonly Contract[] = [
     records({ upsert: config.recordsUpsert }),
     community({ publicUrl: config.publicUrl }),
-    v1({ keys, passwords, publicUrl: config.publicUrl }),
+    v1({ keys, clients, passwords, publicUrl: config.publicUrl }),
+    contract,
     adoption,
   ]
 
@@ -96,9 +104,8 @@ function mayCall({ openContracts, corsOrigins }: Config): (origin: string) => bo
 
 const away = 'Redis is away: each node counts for itself'
 
-/** The limits of callers, where there are any, and what they are counted in, where that is shared. */
+/** The limits of callers, where there are any, and what they are counted in: sign-ins have limits of their own in any case. */
 function limit({ rateLimit: rate, redisUrl: url, openContracts }: Config, log: Logger) {
-  if (rate === undefined) return {}
   const shared =
     url === undefined
       ? undefined
@@ -109,9 +116,10 @@ function limit({ rateLimit: rate, redisUrl: url, openContracts }: Config, log: L
           onBack: () => log.info('rate limits: Redis is there, nodes count together'),
         })
   const counting = shared?.counting ?? ((_name: string, of: Rate) => countInMemory(of, Date.now))
+  if (rate === undefined) return { limits: undefined, counting, shared }
   // Those whom only this machine's own door lets in are the operator's.
   const limits = createLimits({ rate, anonymous: openContracts !== 'loopback', counting })
-  return { limits, shared }
+  return { limits, counting, shared }
 }
 
 /**

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import { backupUsage, runBackupCommand } from './backup-command.ts'
+import { clientUsage, runClientCommand } from './client-command.ts'
 import { readConfig } from './config.ts'
 import { exportUsage, runExportCommand } from './export-command.ts'
 import { importUsage, runImportCommand } from './import-command.ts'
@@ -13,7 +14,7 @@ import { runUserCommand, UsageError, userUsage } from './user-command.ts'
 const usage = `roster: a user-profile service
 
   roster serve [--demo]     serve; --demo adds sample people and opens the contracts to this machine
-${keyUsage}${userUsage}${importUsage}${exportUsage}${backupUsage}
+${keyUsage}${clientUsage}${userUsage}${importUsage}${exportUsage}${backupUsage}
 Settings come from the environment: see docs/reference/config.md.
 `
 
@@ -21,6 +22,7 @@ async function main(argv: readonly string[]): Promise<void> {
   const [first, ...following] = argv
   const isHelp = following.some((arg) => /^(-h|--help)$/.test(arg))
   if (first === 'key' && !isHelp) return runKeyCommand(following, readConfig)
+  if (first === 'client' && !isHelp) return runClientCommand(following, readConfig)
   if (first === 'export' && !isHelp) return runExportCommand(following, readConfig)
   if (first === 'backup' && !isHelp) return runBackupCommand(following, readConfig)
   if (first === 'import' && !isHelp) {

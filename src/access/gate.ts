@@ -17,6 +17,8 @@ export interface Entrance {
   readonly knowsCredentials: boolean
   /** Whether those who bring none may come in nevertheless, to see what is public. */
   readonly showsPublic?: boolean
+  /** It is where credentials come from: none are asked for, and what is sent is for it to judge. */
+  readonly givesCredentials?: true
 }
 
 /** Who is let in, or why nobody is, and in either case where the caller's limit stands, if there is one. */
@@ -35,8 +37,9 @@ export type Gate = (asking: Asking, entrance: Entrance) => Admission | Promise<A
 export function createGate({ authenticator, door, limits }: GateOptions): Gate {
   function identify(
     asking: Asking,
-    { name, knowsCredentials, showsPublic }: Entrance,
+    { name, knowsCredentials, showsPublic, givesCredentials }: Entrance,
   ): Actor | Promise<Actor> {
+    if (givesCredentials) return { kind: 'anonymous', id: null, scopes: [], contract: name }
     const actor = authenticator.authenticate(asking, name)
     if (actor !== undefined) return actor
     if (showsPublic) return { kind: 'anonymous', id: null, scopes: ['read'], contract: name }

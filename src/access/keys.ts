@@ -105,12 +105,12 @@ function madeBefore(id: string): Refusal {
   return refusal('conflict', message)
 }
 
-function requireAdmin(actor: Actor): void {
+export function requireAdmin(actor: Actor): void {
   const refused = lackOfScope(actor, 'admin')
   if (refused !== undefined) throw new DirectoryError(refused)
 }
 
-const scopes: readonly Scope[] = ['read', 'write', 'admin']
+export const scopes: readonly Scope[] = ['read', 'write', 'admin']
 
 function judge(asked: NewKey, at: number): Pick<ApiKey, 'name' | 'scopes' | 'expiresAt'> {
   const { name, scopes: wanted, expires_at } = asked
@@ -137,7 +137,8 @@ function judge(asked: NewKey, at: number): Pick<ApiKey, 'name' | 'scopes' | 'exp
   return { name: name.normalize('NFC'), scopes: known, expiresAt }
 }
 
-function isName(value: unknown): value is string {
+/** What people call a key or a client: 1 to 100 characters. */
+export function isName(value: unknown): value is string {
   return typeof value === 'string' && /^[^\p{Cc}\p{Cs}]{1,100}$/u.test(value) && value.trim() !== ''
 }
 
@@ -155,7 +156,8 @@ function parseTime(value: unknown): number | undefined {
 const lowerCase = '0123456789abcdefghijklmnopqrstuvwxyz'
 const lettersAndDigits = `${lowerCase}ABCDEFGHIJKLMNOPQRSTUVWXYZ`
 
-function randomText(length: number, alphabet: string): string {
+/** @param alphabet letters and digits where it says nothing else */
+export function randomText(length: number, alphabet = lettersAndDigits): string {
   // The largest multiple: each letter is as likely as the next.
   const end = 256 - (256 % alphabet.length)
   let text = ''

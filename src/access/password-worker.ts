@@ -1,12 +1,14 @@
 import { hash } from 'node:crypto'
 import { parentPort } from 'node:worker_threads'
-import { hashRawSync, hashSync } from '@node-rs/argon2'
+import { hashRawSync, hashSync, verifySync } from '@node-rs/argon2'
 
 /** A thread of the pool in passwords.ts: one task after the other. */
 export interface HashingTask {
   readonly text: string
   /** Left out, a random one is made and told with the hash. */
   readonly salt?: string
+  /** A hash that the text is to be compared with; what comes of it is `right` or `wrong`. */
+  readonly against?: string
 }
 
 export interface HashingReply {
@@ -16,12 +18,13 @@ export interface HashingReply {
 /** Argon2id, which is the default, at what OWASP recommends at least: 19 MiB, 2 passes, 1 lane. */
 const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 
-parentPort?.on('message', ({ text, salt }: HashingTask) => {
-  const reply: HashingReply = {
-    hash:
-      salt === undefined
-        ? hashSync(text, cost)
-        : hashRawSync(text, { ...cost, salt: hash('sha256', salt, 'buffer') }).toString('hex'),
-  }
+function work({ text, salt, against }: HashingTask): string {
+  if (against !== undefined) return verifySync(against, text) ? 'right' : 'wrong'
+  if (salt === undefined) return hashSync(text, cost)
+  return hashRawSync(text, { ...cost, salt: hash('sha256', salt, 'buffer') }).toString('hex')
+}
+
+parentPort?.on('message', (task: HashingTask) => {
+  const reply: HashingReply = { hash: work(task) }
   parentPort?.postMessage(reply)
 })

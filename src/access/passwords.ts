@@ -10,6 +10,8 @@ import type { HashingReply, HashingTask } from './password-worker.ts'
 export interface Passwords {
   /** A hash with a salt of its own, in the PHC format. Rejects with a DirectoryError `unavailable` when too many wait. */
   readonly hash: (password: string) => Promise<string>
+  /** Whether this is the password that a hash was made of. As slow, whatever comes of it. */
+  readonly verify: (password: string, hash: string) => Promise<boolean>
   /** As slow, but the same each time for the same salt: tells texts with a password in them apart. */
   readonly fingerprint: (text: string, salt: string) => Promise<string>
   readonly close: () => Promise<void>
@@ -81,6 +83,8 @@ export function createPasswords({ threads = half, maxWaiting = 256 }: PasswordsO
   return {
     // RFC 8265, section 4.2.2: composed, so that it is the same from every keyboard.
     hash: (password) => run({ text: password.normalize('NFC') }),
+    verify: async (password, hash) =>
+      (await run({ text: password.normalize('NFC'), against: hash })) === 'right',
     fingerprint: (text, salt) => run({ text, salt }),
     async close() {
       closed = true

@@ -7,7 +7,8 @@ import { type Quota, secondsOf } from '../access/limits.ts'
  * description of each of them says about that.
  */
 export function admit(scope: FastifyInstance, entrance: Entrance, gate: Gate): void {
-  const security = entrance.knowsCredentials && !entrance.showsPublic ? [{ key: [] }] : [{ key: [] }, {}]
+  const known = [{ key: [] }, { oauth: [] }]
+  const security = entrance.knowsCredentials && !entrance.showsPublic ? known : [...known, {}]
   scope.addHook('onRoute', (route) => {
     route.schema = { ...route.schema, security }
   })

@@ -10,6 +10,8 @@ export interface Contract {
   readonly knowsCredentials: boolean
   /** Whether those without credentials may see what is public. */
   readonly showsPublic?: boolean
+  /** It is where credentials come from, and judges those that it needs itself. */
+  readonly givesCredentials?: true
   /** Whether errors at this address are to be told in this contract's shape. */
   readonly owns: (method: string, path: string) => boolean
   readonly routes: (app: FastifyInstance, directory: Directory) => void

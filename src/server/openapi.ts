@@ -25,6 +25,22 @@ export async function document(app: FastifyInstance): Promise<void> {
             scheme: 'bearer',
             description: 'An API key, as `roster key create` prints it',
           },
+          oauth: {
+            type: 'oauth2',
+            description: 'For people, who sign in, and for services; `roster client create` makes clients',
+            flows: {
+              authorizationCode: {
+                authorizationUrl: '/oauth/authorize',
+                tokenUrl: '/oauth/token',
+                refreshUrl: '/oauth/token',
+                scopes: { read: 'Read', write: 'Change' },
+              },
+              clientCredentials: {
+                tokenUrl: '/oauth/token',
+                scopes: { read: 'Read', write: 'Change', admin: 'Administer keys and clients' },
+              },
+            },
+          },
         },
       },
       tags: [

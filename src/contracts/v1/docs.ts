@@ -179,6 +179,15 @@ const keyProperties = {
   revoked_at: maybeTime,
   last_used_at: maybeTime,
 }
+const clientProperties = {
+  client_id: text,
+  name: text,
+  scopes,
+  redirect_uris: { type: 'array', items: text },
+  public: { type: 'boolean' },
+  created_at: time,
+  revoked_at: maybeTime,
+}
 
 export const docs = {
   list: {
@@ -288,6 +297,41 @@ export const docs = {
     ...common,
     params: object({ id: { ...text, description: 'The id of the key' } }),
     summary: 'Revoke an API key, within a second everywhere',
+    headers: conditions(key),
+    querystring,
+    response: { 204: { type: 'null', description: 'Revoked' }, ...refused },
+  },
+  listClients: {
+    ...common,
+    summary: 'List OAuth clients, for administrators',
+    response: { 200: object({ data: { type: 'array', items: object(clientProperties) } }), ...refused },
+  },
+  createClient: {
+    ...common,
+    summary: 'Create an OAuth client; its secret is shown in this answer only',
+    headers: conditions(key),
+    querystring,
+    body: object(
+      {
+        name: { ...text, minLength: 1, maxLength: 100 },
+        scopes,
+        redirect_uris: { type: 'array', items: text, maxItems: 20 },
+        public: { type: 'boolean', default: false },
+      },
+      ['name', 'scopes'],
+    ),
+    response: {
+      201: {
+        ...object({ ...clientProperties, client_secret: { type: ['string', 'null'] } }),
+        description: 'The client',
+      },
+      ...refused,
+    },
+  },
+  revokeClient: {
+    ...common,
+    params: object({ id: { ...text, description: 'The id of the client' } }),
+    summary: 'Revoke an OAuth client and all that it was given, within a second everywhere',
     headers: conditions(key),
     querystring,
     response: { 204: { type: 'null', description: 'Revoked' }, ...refused },

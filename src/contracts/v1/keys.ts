@@ -84,7 +84,7 @@ function unknownIn(body: object): Problem[] {
 }
 
 /** 403 comes before 400. */
-function refuseIfWrong({ actor }: FastifyRequest, problems: readonly Problem[]): void {
+export function refuseIfWrong({ actor }: FastifyRequest, problems: readonly Problem[]): void {
   if (problems.length === 0) return
   throw new DirectoryError(
     lackOfScope(actor, 'admin') ?? refusal('invalid', 'The request is not valid', problems),

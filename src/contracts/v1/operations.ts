@@ -27,6 +27,9 @@ export const operations = {
   'GET /v1/keys': { words: 'manage keys', needs: { scope: 'admin' } },
   'POST /v1/keys': { words: 'manage keys', needs: { scope: 'admin' } },
   'DELETE /v1/keys/:id': { words: 'manage keys', needs: { scope: 'admin' } },
+  'GET /v1/clients': { words: 'manage clients', needs: { scope: 'admin' } },
+  'POST /v1/clients': { words: 'manage clients', needs: { scope: 'admin' } },
+  'DELETE /v1/clients/:id': { words: 'manage clients', needs: { scope: 'admin' } },
 } as const satisfies Readonly<Record<string, Operation>>
 
 export type OperationName = keyof typeof operations

@@ -52,6 +52,9 @@ const may: Readonly<Record<OperationName, readonly ActorName[]>> = {
   'GET /v1/keys': ['admin'],
   'POST /v1/keys': ['admin'],
   'DELETE /v1/keys/:id': ['admin'],
+  'GET /v1/clients': ['admin'],
+  'POST /v1/clients': ['admin'],
+  'DELETE /v1/clients/:id': ['admin'],
 }
 
 /** A body that is sound. */
@@ -66,6 +69,7 @@ const bodies: Readonly<Partial<Record<OperationName, () => unknown>>> = {
   'PATCH /v1/users/:id/profile': () => ({ bio: 'x' }),
   'PATCH /v1/users/:id/counters': () => ({ posts_counter: { increment: 1 } }),
   'POST /v1/keys': () => ({ name: 'x', scopes: ['read'] }),
+  'POST /v1/clients': () => ({ name: 'x', scopes: ['read'] }),
 }
 
 const cells = Object.keys(operations).flatMap((name) =>
@@ -82,8 +86,8 @@ test('every route of the contract is an operation of the table', () => {
 })
 
 test.for(cells)('%s by a caller with %s', async ([name, actor]) => {
-  const isKey = name.includes('/keys/')
-  const id = isKey ? 'key_nobody' : name.includes(':id') ? await create() : ''
+  const isOfAdmin = /keys|clients/.test(name)
+  const id = isOfAdmin ? 'nobody' : name.includes(':id') ? await create() : ''
   const rows = await roster.everything()
   const { status, body } = await call(actor, name.replace(':id', id), bodies[name]?.())
   if (may[name].includes(actor)) return expect([401, 403]).not.toContain(status)

@@ -1,8 +1,10 @@
 import type { FastifyInstance, FastifySchema, RouteHandlerMethod } from 'fastify'
 import type { Keys } from '../../access/keys.ts'
+import type { Clients } from '../../access/oauth-clients.ts'
 import type { Passwords } from '../../access/passwords.ts'
 import { type Contract, isUnder } from '../contract.ts'
 import { createBatch } from './batch.ts'
+import { createClientRoutes } from './clients.ts'
 import { createCounters } from './counters.ts'
 import { patchTypes } from './decode.ts'
 import { docs } from './docs.ts'
@@ -15,13 +17,14 @@ import { createUsers } from './users.ts'
 
 export interface V1Options {
   readonly keys: Keys
+  readonly clients: Clients
   readonly passwords: Passwords
   /** What links start with, without a slash at the end; undefined for what each request says. */
   readonly publicUrl: string | undefined
 }
 
 /** The platform API, `/v1/…`. */
-export function v1({ keys, passwords, publicUrl }: V1Options): Contract {
+export function v1({ keys, clients, passwords, publicUrl }: V1Options): Contract {
   return {
     name: 'v1',
     knowsCredentials: true,
@@ -34,6 +37,7 @@ export function v1({ keys, passwords, publicUrl }: V1Options): Contract {
       const counters = createCounters({ directory, ids })
       const batch = createBatch({ directory, ids, passwords })
       const keyRoutes = createKeyRoutes(keys)
+      const clientRoutes = createClientRoutes(clients)
       const add = adder(app)
 
       add('GET', '/v1/users', docs.list, createList({ directory, publicUrl }))
@@ -49,6 +53,9 @@ export function v1({ keys, passwords, publicUrl }: V1Options): Contract {
       add('GET', '/v1/keys', docs.listKeys, keyRoutes.list)
       add('POST', '/v1/keys', docs.createKey, keyRoutes.create)
       add('DELETE', '/v1/keys/:id', docs.revokeKey, keyRoutes.revoke)
+      add('GET', '/v1/clients', docs.listClients, clientRoutes.list)
+      add('POST', '/v1/clients', docs.createClient, clientRoutes.create)
+      add('DELETE', '/v1/clients/:id', docs.revokeClient, clientRoutes.revoke)
       add('GET', '/v1/user', docs.me, users.me)
     },
   }

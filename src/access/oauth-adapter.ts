@@ -1,0 +1,115 @@
+import type { Adapter, AdapterPayload, ClientMetadata } from 'oidc-provider'
+import type { Document, DocumentStore } from '../directory/document.ts'
+import { parseId } from '../directory/user.ts'
+import { hashOf } from './authenticate.ts'
+import type { Clients, KnownClient } from './oauth-clients.ts'
+import { errors } from './oidc.ts'
+import type { People } from './people.ts'
+
+export interface AdapterOptions {
+  readonly documents: DocumentStore
+  readonly clients: Pick<Clients, 'find'>
+  readonly people: People
+  /** Milliseconds since 1970, UTC. */
+  readonly now: () => number
+}
+
+/**
+ * Keeps what `oidc-provider` makes in the store, so that all nodes share it. The names of codes, tokens
+ * and sessions are what is secret about them: kept is the SHA-256 of each.
+ *
+ * What was issued to somebody before their tokens were ended, or who is gone, is not found.
+ */
+export function createAdapter(options: AdapterOptions): (kind: string) => Adapter {
+  return (kind) => (kind === 'Client' ? clientAdapter(options) : documentAdapter(kind, options))
+}
+
+function documentAdapter(kind: string, { documents, people, now }: AdapterOptions): Adapter {
+  async function alive(document: Document | undefined): Promise<Document | undefined> {
+    if (document === undefined || document.userId === null) return document
+    const end = await people.endOf(document.userId, document.createdAt)
+    return end === undefined ? document : undefined
+  }
+
+  return {
+    async upsert(id, { jti: _, consumed, ...payload }, expiresIn) {
+      const createdAt = now()
+      await documents.put({
+        kind,
+        id: hashOf(id),
+        payload: { ...payload },
+        createdAt,
+        expiresAt: expiresIn === undefined ? null : createdAt + expiresIn * 1000,
+        usedAt: consumed ? createdAt : null,
+        group: payload.grantId ?? (kind === 'Grant' ? id : null),
+        alias: kind === 'Session' ? (payload.uid ?? null) : null,
+        userId: parseId(payload.accountId ?? '') ?? null,
+      })
+    },
+
+    async find(id) {
+      const document = await alive(await documents.find(kind, hashOf(id)))
+      return document && { ...toPayload(document), jti: id }
+    },
+
+    async findByUid(uid) {
+      const document = await alive(await documents.findByAlias(kind, uid))
+      return document && toPayload(document)
+    },
+
+    findByUserCode: async () => undefined,
+
+    /**
+     * RFC 6749, section 10.5, and RFC 9700, section 4.14.2: what is used twice is in two hands, so nothing
+     * of its family is good any more, also where both came at the same moment.
+     */
+    async consume(id) {
+      if (await documents.use(kind, hashOf(id), now())) return
+      const document = await documents.find(kind, hashOf(id))
+      if (typeof document?.group === 'string') await documents.removeGroup(document.group)
+      throw new errors.InvalidGrant('it was used before')
+    },
+
+    destroy: (id) => documents.remove(kind, hashOf(id)),
+
+    revokeByGrantId: (grant) => documents.removeGroup(grant),
+  }
+}
+
+function toPayload({ payload, usedAt }: Document): AdapterPayload {
+  return { ...payload, ...(usedAt !== null && { consumed: Math.floor(usedAt / 1000) }) }
+}
+
+function clientAdapter({ clients }: AdapterOptions): Adapter {
+  const refuse = async () => {
+    throw new Error('clients are made by Roster itself')
+  }
+  return {
+    async find(id) {
+      const client = await clients.find(id)
+      return client && toMetadata(client)
+    },
+    findByUid: async () => undefined,
+    findByUserCode: async () => undefined,
+    upsert: refuse,
+    consume: refuse,
+    destroy: refuse,
+    revokeByGrantId: refuse,
+  }
+}
+
+/** A client in the words of RFC 7591, section 2; in the place of its secret is what is kept of it. */
+function toMetadata({ id, name, scopes, redirectUris, isPublic, secretHash }: KnownClient): ClientMetadata {
+  const isForPeople = redirectUris.length > 0
+  return {
+    client_id: id,
+    client_name: name,
+    redirect_uris: [...redirectUris],
+    grant_types: isForPeople ? ['authorization_code', 'refresh_token'] : ['client_credentials'],
+    response_types: isForPeople ? ['code'] : [],
+    token_endpoint_auth_method: isPublic ? 'none' : 'client_secret_basic',
+    application_type: redirectUris.every((uri) => /^https?:/.test(uri)) ? 'web' : 'native',
+    scope: [...scopes, ...(isForPeople ? ['openid'] : [])].join(' '),
+    ...(secretHash !== null && { client_secret: secretHash }),
+  }
+}

@@ -1,0 +1,166 @@
+import type { EventEmitter } from 'node:events'
+import type { JWK } from 'jose'
+import type { ClientMetadata, KoaContextWithOIDC, Provider } from 'oidc-provider'
+import type { Credentials } from '../directory/credentials.ts'
+import type { DocumentStore } from '../directory/document.ts'
+import { parseId } from '../directory/user.ts'
+import { createAdapter } from './oauth-adapter.ts'
+import { type Clients, isSecret } from './oauth-clients.ts'
+import { published, type SigningKeys } from './oauth-keys.ts'
+import * as oidc from './oidc.ts'
+import type { People } from './people.ts'
+
+export interface AuthorizationServerOptions {
+  readonly documents: DocumentStore
+  readonly clients: Pick<Clients, 'find'>
+  readonly people: People
+  readonly credentials: (id: number) => Promise<Credentials | undefined>
+  readonly signingKeys: { readonly get: () => Promise<SigningKeys> }
+  /** Milliseconds since 1970, UTC. */
+  readonly now: () => number
+  /** Where callers find the service, without a slash at the end: the issuer. */
+  readonly issuer: () => string
+  /** What people are shown where something is wrong and no client can be told. */
+  readonly showError: (error: {
+    readonly error: string
+    readonly error_description?: string | undefined
+  }) => string
+  /** Told of what went wrong here. */
+  readonly onError: (error: unknown) => void
+}
+
+/** The authorization server (RFC 6749, OpenID Connect Core 1.0), by `oidc-provider`. */
+export interface AuthorizationServer {
+  /** As it is to answer now, with the keys that sign now. */
+  readonly provider: () => Promise<Provider>
+  /** What signs the cookies and forms of sign-ins under way. */
+  readonly secret: () => Promise<string>
+}
+
+/** Seconds that things last. */
+export const lifetimes = {
+  AccessToken: 3_600,
+  ClientCredentials: 3_600,
+  AuthorizationCode: 60,
+  RefreshToken: 2_592_000,
+  IdToken: 3_600,
+  Interaction: 3_600,
+  /** How long one who has signed in need not do so again. */
+  Session: 43_200,
+  /** How long what a person has allowed a client stays allowed. */
+  Grant: 31_536_000,
+} as const
+
+/** Milliseconds after which the keys are looked up again: others may have rotated them. */
+const keysFresh = 30_000
+
+export function createAuthorizationServer(options: AuthorizationServerOptions): AuthorizationServer {
+  let current: { readonly provider: Provider; readonly identity: string } | undefined
+  let keys: { readonly found: SigningKeys; readonly at: number } | undefined
+  let finding: Promise<SigningKeys> | undefined
+
+  async function keysNow(): Promise<SigningKeys> {
+    const at = options.now()
+    if (keys !== undefined && at - keys.at < keysFresh && at >= keys.at) return keys.found
+    finding ??= options.signingKeys.get().finally(() => {
+      finding = undefined
+    })
+    const found = await finding
+    keys = { found, at }
+    return found
+  }
+
+  return {
+    async provider() {
+      const signing = await keysNow()
+      const jwks = published(signing, options.now())
+      const identity = [options.issuer(), ...jwks.map(({ kid }) => kid)].join(' ')
+      if (current?.identity !== identity)
+        current = { provider: createProvider(options, jwks, signing.cookieSecret), identity }
+      return current.provider
+    },
+    secret: async () => (await keysNow()).cookieSecret,
+  }
+}
+
+/** Where a person signs in and allows. */
+export const signInPath = '/oauth/sign-in'
+
+function createProvider(options: AuthorizationServerOptions, keys: JWK[], cookieSecret: string): Provider {
+  const issuer = options.issuer()
+  const base = new URL(issuer).pathname.replace(/\/$/, '')
+  const provider = new oidc.Provider(issuer, {
+    adapter: createAdapter(options),
+    jwks: { keys: keys as never },
+    cookies: { keys: [cookieSecret] },
+    routes: {
+      authorization: '/oauth/authorize',
+      token: '/oauth/token',
+      revocation: '/oauth/revoke',
+      introspection: '/oauth/introspect',
+      jwks: '/oauth/jwks',
+      userinfo: '/oauth/userinfo',
+    },
+    scopes: ['openid', 'read', 'write', 'admin'],
+    claims: { openid: ['sub'] },
+    responseTypes: ['code'],
+    allowOmittingSingleRegisteredRedirectUri: false,
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'none'],
+    // Without a state it is the verifier that ties the answer to whoever asked.
+    pkce: {
+      required: ({ oidc }, client) => client.clientAuthMethod === 'none' || oidc.params?.state === undefined,
+    },
+    features: {
+      devInteractions: { enabled: false },
+      dPoP: { enabled: false },
+      // RFC 7662, section 4: nobody learns about others' tokens, services of the operator's own excepted.
+      introspection: {
+        enabled: true,
+        allowedPolicy: (_ctx, { clientId, scope }, token) =>
+          clientId === token.clientId || scope?.split(' ').includes('admin') === true,
+      },
+      revocation: {
+        enabled: true,
+        allowedPolicy: (_ctx, client, token) => client.clientId === token.clientId,
+      },
+      clientCredentials: { enabled: true },
+      pushedAuthorizationRequests: { enabled: false },
+      resourceIndicators: { enabled: false },
+      rpInitiatedLogout: { enabled: false },
+      userinfo: { enabled: true },
+    },
+    ttl: lifetimes,
+    issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    rotateRefreshToken: true,
+    expiresWithSession: async () => false,
+    interactions: { url: (_ctx, { uid }) => `${base}${signInPath}/${uid}` },
+    findAccount: async (_ctx, accountId) => {
+      const known = await options.credentials(parseId(accountId) ?? 0)
+      return known?.status === 'active' ? { accountId, claims: async () => ({ sub: accountId }) } : undefined
+    },
+    renderError: async (ctx, out) => {
+      ctx.type = 'html'
+      ctx.body = options.showError(out)
+    },
+    // Roster's own rule about origins has been applied (server/cors.ts).
+    clientBasedCORS: () => true,
+  })
+  // What a client is reached by says how secure the connection is; see contracts/oauth/exchange.ts.
+  provider.proxy = true
+  compareByHash(provider)
+  const failed = (_ctx: KoaContextWithOIDC, error: unknown) => options.onError(error)
+  provider.on('server_error', failed)
+  // Else it is written to the console.
+  const koa: EventEmitter = provider
+  koa.on('error', options.onError)
+  return provider
+}
+
+/** Secrets are kept as hashes, so what a client sends is hashed before it is compared. */
+function compareByHash(provider: Provider): void {
+  Object.assign(provider.Client.prototype, {
+    compareClientSecret(this: ClientMetadata & { readonly clientSecret?: string }, secret: string): boolean {
+      return this.clientSecret !== undefined && isSecret(secret, this.clientSecret)
+    },
+  })
+}

@@ -1,0 +1,73 @@
+import { claim } from '../directory/claims.ts'
+import type { Credentials } from '../directory/credentials.ts'
+import type { Store } from '../directory/store.ts'
+import { hashOf } from './authenticate.ts'
+import { secondsOf, subjectOf } from './limits.ts'
+import type { Passwords } from './passwords.ts'
+import type { Count, Rate } from './windows.ts'
+
+export interface Attempt {
+  readonly ip: string
+  /** An e-mail address or a username. */
+  readonly name: string
+  readonly password: string
+}
+
+export type SignedIn =
+  | { readonly userId: number }
+  | { readonly refused: 'wrong' }
+  /** Too often: seconds after which it may be tried again. */
+  | { readonly refused: 'wait'; readonly retryAfter: number }
+
+export interface SignInOptions {
+  readonly store: Pick<Store, 'find' | 'credentials'>
+  readonly passwords: Pick<Passwords, 'hash' | 'verify'>
+  /** Makes what counts under a name: in memory, or shared by nodes. */
+  readonly counting: (name: string, rate: Rate) => Count
+}
+
+/** How often a sign-in may fail: for an address, and for a name, whether anybody has it or not. */
+export const signInFailures = {
+  ofAddress: { quota: 30, seconds: 300 },
+  ofName: { quota: 10, seconds: 300 },
+} as const
+
+/**
+ * Signs people in by password. The answer is the same, and takes as long, whether there is such a person,
+ * whether they have a password, and whether they are blocked: a hash is verified in every case.
+ * @throws DirectoryError `unavailable`, also where too many passwords are waiting
+ */
+export type SignIn = (attempt: Attempt) => Promise<SignedIn>
+
+export function createSignIn({ store, passwords, counting }: SignInOptions): SignIn {
+  const ofAddress = counting('sign-in-address', signInFailures.ofAddress)
+  const ofName = counting('sign-in-name', signInFailures.ofName)
+  let dummy: Promise<string> | undefined
+
+  return async ({ ip, name, password }) => {
+    const wanted = claim(name.includes('@') ? 'email' : 'username', name)
+    const subjects = [
+      [ofAddress, subjectOf(ip), signInFailures.ofAddress.quota],
+      [ofName, hashOf(wanted.key), signInFailures.ofName.quota],
+    ] as const
+    for (const [count, subject, quota] of subjects) {
+      const { used, left } = await count(subject, 1)
+      if (used > quota) return { refused: 'wait', retryAfter: secondsOf(left) }
+    }
+    dummy ??= passwords.hash('nobody has this password').catch((error: unknown) => {
+      dummy = undefined
+      throw error
+    })
+    const decoy = await dummy
+    const user = await store.find(wanted)
+    const known = await store.credentials(user?.id ?? 0)
+    const isRight = await passwords.verify(password, known?.password ?? decoy)
+    if (!isRight || user === undefined || !mayComeIn(known)) return { refused: 'wrong' }
+    for (const [count, subject] of subjects) await count(subject, -1)
+    return { userId: user.id }
+  }
+}
+
+function mayComeIn(known: Credentials | undefined): boolean {
+  return known?.status === 'active' && known.password !== null
+}

@@ -1,0 +1,66 @@
+import type { AddressInfo } from 'node:net'
+import type { Logger } from 'pino'
+import { createClients } from './access/oauth-clients.ts'
+import { createSigningKeys } from './access/oauth-keys.ts'
+import { createAuthorizationServer } from './access/oauth-server.ts'
+import { recogniseAccessTokens } from './access/oauth-tokens.ts'
+import type { Passwords } from './access/passwords.ts'
+import type { People } from './access/people.ts'
+import { createSignIn } from './access/sign-in.ts'
+import type { Count, Rate } from './access/windows.ts'
+import { errorPage } from './contracts/oauth/pages.ts'
+import { oauth } from './contracts/oauth/routes.ts'
+import type { Store } from './directory/store.ts'
+
+export interface AuthorizationOptions {
+  readonly store: Store
+  readonly people: People
+  readonly passwords: Passwords
+  readonly counting: (name: string, rate: Rate) => Count
+  /** Where callers find the service. */
+  readonly issuer: () => string
+  /** Told of what was revoked here. */
+  readonly onRevoked: (id: string) => void
+  readonly log: Logger
+}
+
+/** The authorization server, put together: its clients, its tokens, its endpoints and its pages. */
+export function createAuthorization({
+  store,
+  people,
+  passwords,
+  counting,
+  issuer,
+  onRevoked,
+  log,
+}: AuthorizationOptions) {
+  const { documents, credentials } = store
+  const clients = createClients({ documents, now: Date.now, onRevoked })
+  const server = createAuthorizationServer({
+    ...{ documents, clients, people, credentials, issuer },
+    signingKeys: createSigningKeys({ documents, now: Date.now }),
+    now: Date.now,
+    showError: ({ error, error_description }) =>
+      errorPage('This did not work', error_description ?? error).html,
+    onError: (error) => log.error({ err: withoutValues(error) }, 'the authorization server failed'),
+  })
+  const signIn = createSignIn({ store, passwords, counting })
+  return {
+    clients,
+    tokens: recogniseAccessTokens({ documents, clients, people }),
+    contract: oauth({ server, signIn, issuer, userOf: store.get }),
+  }
+}
+
+/** What the log may know: messages of others can quote what was sent. */
+function withoutValues(error: unknown) {
+  if (!(error instanceof Error)) return { message: 'no error, but something was thrown' }
+  return { name: error.name, stack: error.stack?.replace(error.message, '…') }
+}
+
+/** Where the service is found, as far as it knows: on this machine. */
+export function localUrl(address: AddressInfo | string | null, host: string): string {
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host
+  return `http://${name}:${port}`
+}

@@ -1,0 +1,146 @@
+import { hash } from 'node:crypto'
+
+/**
+ * What people see: plain HTML that needs no script and loads nothing. Each page has one heading, labels for
+ * its fields, and tells what is wrong at the top, where it is read out.
+ */
+export interface Page {
+  readonly html: string
+  /** Where the form of the page may lead, its answer's redirects included. */
+  readonly formAction: readonly string[]
+}
+
+const style = `:root{color-scheme:light dark}
+*{box-sizing:border-box}
+body{margin:0;font:1rem/1.5 system-ui,sans-serif;color:#1c1c1c;background:#f4f4f2}
+main{max-width:26rem;margin:8vh auto;padding:2rem;background:#fff;border:1px solid #c9c9c4;border-radius:.5rem}
+h1{margin:0 0 .5rem;font-size:1.5rem;line-height:1.25}
+p{margin:.5rem 0 1rem}
+label{display:block;margin:1rem 0 .25rem;font-weight:600}
+input{width:100%;padding:.6rem .75rem;font:inherit;color:inherit;background:#fff;border:1px solid #6b6b66;border-radius:.25rem}
+button{padding:.65rem 1.25rem;font:inherit;font-weight:600;border:1px solid #14538c;border-radius:.25rem;cursor:pointer}
+.actions{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.5rem}
+.yes{color:#fff;background:#14538c}
+.no{color:#14538c;background:#fff}
+.alert{padding:.75rem 1rem;border-left:.3rem solid #a3130b;background:#fdecea;color:#7a0f08}
+:focus-visible{outline:3px solid #f2a900;outline-offset:2px}
+@media(prefers-color-scheme:dark){body{color:#f0f0ee;background:#161615}main{background:#222220;border-color:#4d4d49}
+input{background:#161615;border-color:#9a9a94}.yes{background:#1d66aa;border-color:#8cc0f0}.no{color:#a9d0f7;background:#222220;border-color:#8cc0f0}
+.alert{background:#3a1512;color:#ffc9c3;border-color:#ff8a7d}}`
+
+const styleHash = `'sha256-${hash('sha256', style, 'base64')}'`
+
+/** Nothing is loaded, from anywhere, and nobody frames the page (CSP Level 3). */
+export function policyOf({ formAction }: Pick<Page, 'formAction'>): string {
+  const form = formAction.length === 0 ? "'none'" : ["'self'", ...formAction].join(' ')
+  return `default-src 'none'; style-src ${styleHash}; form-action ${form}; frame-ancestors 'none'; base-uri 'none'`
+}
+
+export interface SignInPage {
+  readonly client: string
+  readonly redirectUri: string
+  /** What ties the form to this sign-in. */
+  readonly token: string
+  readonly name?: string
+  readonly alert?: string | undefined
+}
+
+export function signInPage({ client, redirectUri, token, name = '', alert }: SignInPage): Page {
+  const body = `<h1>Sign in</h1>
+<p>to go on to <strong>${escapeHtml(client)}</strong></p>
+${alertOf(alert)}<form method="post">
+${hidden(token)}<label for="name">E-mail address or username</label>
+<input id="name" name="name" value="${escapeHtml(name)}" autocomplete="username" autocapitalize="none" spellcheck="false" required maxlength="254"${alert === undefined ? ' autofocus' : ''}>
+<label for="password">Password</label>
+<input id="password" name="password" type="password" autocomplete="current-password" required maxlength="256">
+<div class="actions">
+<button class="yes" name="action" value="sign-in">Sign in</button>
+<button class="no" name="action" value="cancel" formnovalidate>Cancel</button>
+</div>
+</form>`
+  return {
+    html: page(`${alert === undefined ? '' : 'Error: '}Sign in`, body),
+    formAction: [targetOf(redirectUri)],
+  }
+}
+
+export interface ConsentPage {
+  readonly client: string
+  readonly redirectUri: string
+  readonly token: string
+  /** How the person is called who has signed in. */
+  readonly person: string
+  readonly scopes: readonly string[]
+}
+
+const scopeWords: Readonly<Record<string, string>> = {
+  read: 'see your profile',
+  write: 'change your profile',
+  openid: 'know who you are',
+}
+
+export function consentPage({ client, redirectUri, token, person, scopes }: ConsentPage): Page {
+  const items = scopes.map((scope) => `<li>${escapeHtml(scopeWords[scope] ?? scope)}</li>`).join('\n')
+  const body = `<h1>Allow access?</h1>
+<p><strong>${escapeHtml(client)}</strong> would like to do this for you, <strong>${escapeHtml(person)}</strong>:</p>
+<ul>
+${items}
+</ul>
+<form method="post">
+${hidden(token)}<div class="actions">
+<button class="yes" name="action" value="allow">Allow</button>
+<button class="no" name="action" value="deny">Do not allow</button>
+</div>
+</form>`
+  return { html: page('Allow access?', body), formAction: [targetOf(redirectUri)] }
+}
+
+/** Where nobody can be sent back to. */
+export function errorPage(title: string, message: string): Page {
+  return { html: page(title, `<h1>${escapeHtml(title)}</h1>\n<p>${escapeHtml(message)}</p>`), formAction: [] }
+}
+
+function page(title: string, body: string): string {
+  return `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escapeHtml(title)}</title>
+<style>${style}</style>
+</head>
+<body>
+<main>
+${body}
+</main>
+</body>
+</html>
+`
+}
+
+function alertOf(alert: string | undefined): string {
+  return alert === undefined ? '' : `<p class="alert" role="alert">${escapeHtml(alert)}</p>\n`
+}
+
+function hidden(token: string): string {
+  return `<input type="hidden" name="token" value="${escapeHtml(token)}">\n`
+}
+
+/** What a browser is to let the form lead to in the end: an origin, or an app's own scheme. */
+function targetOf(redirectUri: string): string {
+  const url = URL.parse(redirectUri)
+  if (url === null) return ''
+  return /^https?:$/.test(url.protocol) ? url.origin : url.protocol
+}
+
+const entities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => entities[character] ?? character)
+}

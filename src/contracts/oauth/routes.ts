@@ -1,0 +1,81 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { AuthorizationServer } from '../../access/oauth-server.ts'
+import { type Contract, isUnder } from '../contract.ts'
+import { refuse } from './errors.ts'
+import { exchange } from './exchange.ts'
+import { policyOf } from './pages.ts'
+import { createSignInRoutes, type SignInOptions } from './sign-in.ts'
+
+export interface OauthOptions extends SignInOptions {
+  readonly server: AuthorizationServer
+  /** Where callers find the service. */
+  readonly issuer: () => string
+}
+
+/**
+ * The endpoints of the authorization server. Their addresses are known with and without a slash at the end,
+ * and `/oauth/revoke_token` is another name of `/oauth/revoke`.
+ */
+const endpoints: readonly (readonly [method: 'GET' | 'POST', url: string, known?: string])[] = [
+  ['GET', '/oauth/authorize'],
+  ['GET', '/oauth/authorize/:uid'],
+  ['POST', '/oauth/token'],
+  ['POST', '/oauth/revoke'],
+  ['POST', '/oauth/revoke_token', '/oauth/revoke'],
+  ['POST', '/oauth/introspect'],
+  ['GET', '/oauth/jwks'],
+  ['GET', '/oauth/userinfo'],
+  ['GET', '/.well-known/oauth-authorization-server'],
+  ['GET', '/.well-known/openid-configuration'],
+]
+
+/** OAuth 2.0 and OpenID Connect: where credentials come from. */
+export function oauth(options: OauthOptions): Contract {
+  return {
+    name: 'oauth',
+    knowsCredentials: false,
+    givesCredentials: true,
+    owns: (_method, path) => isUnder(path, '/oauth', '/.well-known'),
+    refuse,
+    routes(app) {
+      for (const [method, url, known] of endpoints)
+        for (const slash of ['', '/'])
+          app.route({
+            method,
+            url: `${url}${slash}`,
+            schema: { hide: true },
+            handler: answerer(options, known),
+          })
+      signInRoutes(app, options)
+    },
+  }
+}
+
+function answerer({ server, issuer }: OauthOptions, known: string | undefined) {
+  return async (request: FastifyRequest, reply: FastifyReply) => {
+    const [path = '', query] = request.url.split(/\?(.*)/s, 2)
+    const asked = `${known ?? path.replace(/\/$/, '')}${query === undefined ? '' : `?${query}`}`
+    const provider = await server.provider()
+    const { status, headers, body } = await exchange(request, {
+      callback: provider.callback(),
+      path: asked,
+      isSecure: issuer().startsWith('https:'),
+    })
+    for (const [name, value] of Object.entries(headers)) {
+      // Which origins may call is decided in one place, and never by repeating what was sent.
+      if (value !== undefined && !/^(access-control-|vary$|content-length$)/.test(name))
+        reply.header(name, value)
+    }
+    reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'same-origin')
+    if (/^text\/html/.test(String(headers['content-type'])))
+      reply.header('content-security-policy', policyOf({ formAction: [] }))
+    return reply.code(status).send(body.length === 0 ? undefined : body)
+  }
+}
+
+function signInRoutes(app: FastifyInstance, options: OauthOptions): void {
+  const signIn = createSignInRoutes(options)
+  const schema = { hide: true }
+  app.get('/oauth/sign-in/:uid', { schema }, signIn.show)
+  app.post('/oauth/sign-in/:uid', { schema }, signIn.submit)
+}

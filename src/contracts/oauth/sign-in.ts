@@ -1,0 +1,189 @@
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { InteractionResults } from 'oidc-provider'
+import type { AuthorizationServer } from '../../access/oauth-server.ts'
+import { errors } from '../../access/oidc.ts'
+import type { SignIn } from '../../access/sign-in.ts'
+import type { User } from '../../directory/user.ts'
+import { messageOf, Recorded } from './exchange.ts'
+import { consentPage, errorPage, type Page, policyOf, signInPage } from './pages.ts'
+
+export interface SignInOptions {
+  readonly server: AuthorizationServer
+  readonly signIn: SignIn
+  readonly issuer: () => string
+  readonly userOf: (id: number) => Promise<User | undefined>
+}
+
+interface ByUid {
+  Params: { uid: string }
+}
+
+type Provider = Awaited<ReturnType<AuthorizationServer['provider']>>
+type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>
+
+/** A sign-in under way, as the browser's cookie names it, and what is needed to go on with it. */
+interface UnderWay {
+  readonly provider: Provider
+  readonly interaction: Interaction
+  readonly message: ReturnType<typeof messageOf>
+  /** What the forms of this sign-in have in them. */
+  readonly token: string
+  readonly client: string
+  readonly redirectUri: string
+}
+
+/** The pages where people sign in, and allow a client what it asks for. */
+export function createSignInRoutes({ server, signIn, issuer, userOf }: SignInOptions) {
+  async function find(request: FastifyRequest<ByUid>): Promise<UnderWay | undefined> {
+    const provider = await server.provider()
+    const message = messageOf(request, request.url, issuer().startsWith('https:'))
+    try {
+      const interaction = await provider.interactionDetails(message, new Recorded(message))
+      // The cookie of another sign-in, in another window.
+      if (interaction.uid !== request.params.uid) return undefined
+      const client = await provider.Client.find(String(interaction.params.client_id))
+      if (client === undefined) return undefined
+      const token = tokenOf(await server.secret(), interaction.uid)
+      const redirectUri = String(interaction.params.redirect_uri)
+      return {
+        provider,
+        interaction,
+        message,
+        token,
+        client: client.clientName ?? client.clientId,
+        redirectUri,
+      }
+    } catch (error) {
+      if (error instanceof errors.SessionNotFound) return undefined
+      throw error
+    }
+  }
+
+  async function pageOf(underWay: UnderWay): Promise<Page> {
+    const { interaction } = underWay
+    if (interaction.prompt.name !== 'consent') return signInPage(underWay)
+    const user = await userOf(Number(interaction.session?.accountId))
+    const person = user?.username ?? user?.email ?? 'you'
+    return consentPage({ ...underWay, person, scopes: scopesOf(interaction) })
+  }
+
+  async function goOn(
+    reply: FastifyReply,
+    underWay: UnderWay,
+    result: InteractionResults,
+  ): Promise<FastifyReply> {
+    const { provider, message } = underWay
+    const to = await provider.interactionResult(message, new Recorded(message), result)
+    return reply.code(303).header('location', to).header('cache-control', 'no-store').send()
+  }
+
+  async function trySignIn(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    underWay: UnderWay,
+    form: URLSearchParams,
+  ) {
+    const [name, password] = [form.get('name') ?? '', form.get('password') ?? '']
+    const isPossible = name !== '' && name.length <= 254 && password.length <= 256
+    const result = isPossible
+      ? await signIn({ ip: request.ip, name, password })
+      : ({ refused: 'wrong' } as const)
+    if ('userId' in result)
+      return goOn(reply, underWay, { login: { accountId: String(result.userId), remember: false } })
+    if (result.refused === 'wait') {
+      reply.header('retry-after', String(result.retryAfter))
+      return sendPage(reply, 429, signInPage({ ...underWay, name, alert: tooOften(result.retryAfter) }))
+    }
+    return sendPage(reply, 422, signInPage({ ...underWay, name, alert: wrong }))
+  }
+
+  async function allow(reply: FastifyReply, underWay: UnderWay) {
+    const { provider, interaction } = underWay
+    const known =
+      interaction.grantId === undefined ? undefined : await provider.Grant.find(interaction.grantId)
+    const accountId = String(interaction.session?.accountId)
+    const grant = known ?? new provider.Grant({ accountId, clientId: String(interaction.params.client_id) })
+    grant.addOIDCScope(scopesOf(interaction).join(' '))
+    return goOn(reply, underWay, { consent: { grantId: await grant.save() } })
+  }
+
+  return {
+    show: async (request: FastifyRequest<ByUid>, reply: FastifyReply) => {
+      const underWay = await find(request)
+      return underWay === undefined
+        ? sendPage(reply, 400, expired)
+        : sendPage(reply, 200, await pageOf(underWay))
+    },
+
+    submit: async (request: FastifyRequest<ByUid>, reply: FastifyReply) => {
+      const underWay = await find(request)
+      const form = formOf(request)
+      if (underWay === undefined || form === undefined) return sendPage(reply, 400, expired)
+      if (!isOwn(request, new URL(issuer()).origin) || !isToken(form.get('token'), underWay.token))
+        return sendPage(reply, 403, foreign)
+      const action = form.get('action')
+      if (action === 'cancel' || action === 'deny') return goOn(reply, underWay, denied)
+      if (underWay.interaction.prompt.name === 'consent')
+        return action === 'allow' ? allow(reply, underWay) : sendPage(reply, 400, expired)
+      return trySignIn(request, reply, underWay, form)
+    },
+  }
+}
+
+const denied = { error: 'access_denied', error_description: 'The person did not allow it' }
+const wrong = 'The e-mail address or username and the password do not go together. Check both and try again.'
+const expired = errorPage(
+  'This sign-in is over',
+  'It has taken too long, or was finished or begun anew elsewhere. Go back to where you came from, and try again.',
+)
+const foreign = errorPage(
+  'This did not come from here',
+  'The form was sent from another page. Go back to where you came from, and try again.',
+)
+
+function tooOften(seconds: number): string {
+  const minutes = Math.ceil(seconds / 60)
+  return `That was tried too often. Wait ${minutes} ${minutes === 1 ? 'minute' : 'minutes'} and try again.`
+}
+
+/** What the client asks for and was not decided on yet. */
+function scopesOf({ prompt }: Interaction): string[] {
+  const { missingOIDCScope } = prompt.details as { readonly missingOIDCScope?: readonly string[] }
+  return [...(missingOIDCScope ?? [])].filter((scope) => scope !== 'admin')
+}
+
+function sendPage(reply: FastifyReply, status: number, page: Page): FastifyReply {
+  return reply
+    .code(status)
+    .headers({
+      'content-type': 'text/html; charset=utf-8',
+      'content-security-policy': policyOf(page),
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+      'referrer-policy': 'same-origin',
+    })
+    .send(page.html)
+}
+
+function formOf({ body, headers }: FastifyRequest): URLSearchParams | undefined {
+  const isForm = /^application\/x-www-form-urlencoded *(;|$)/i.test(headers['content-type'] ?? '')
+  return isForm && body instanceof Buffer ? new URLSearchParams(body.toString()) : undefined
+}
+
+/** Whether a browser that tells where a form comes from tells that it comes from here. */
+function isOwn({ headers }: FastifyRequest, origin: string): boolean {
+  const site = headers['sec-fetch-site']
+  if (site !== undefined && site !== 'same-origin' && site !== 'none') return false
+  return headers.origin === undefined || headers.origin === origin || site === 'same-origin'
+}
+
+function tokenOf(secret: string, uid: string): string {
+  return createHmac('sha256', secret).update(`form ${uid}`).digest('base64url')
+}
+
+function isToken(sent: string | null, token: string): boolean {
+  const [one, other] = [Buffer.from(sent ?? ''), Buffer.from(token)]
+  return one.length === other.length && timingSafeEqual(one, other)
+}

@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto'
+import type { TestApp } from './app.ts'
+
+/** What a browser does without a script: keeps cookies, follows links within the service, fills in forms. */
+export function createBrowser(url: string) {
+  const cookies = new Map<string, { readonly value: string; readonly path: string }>()
+
+  async function go(
+    address: string,
+    form?: Readonly<Record<string, string>>,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
+    const { pathname } = new URL(address, url)
+    const sent = [...cookies]
+      .filter(([, { path }]) => pathname.startsWith(path))
+      .map(([name, { value }]) => `${name.split(' ')[0]}=${value}`)
+    const answer = await fetch(new URL(address, url), {
+      redirect: 'manual',
+      headers: { cookie: sent.join('; '), accept: 'text/html', ...headers },
+      ...(form && { method: 'POST', body: new URLSearchParams(form) }),
+    })
+    for (const cookie of answer.headers.getSetCookie()) {
+      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(cookie) ?? []
+      const path = /path=([^;]+)/i.exec(cookie)?.[1] ?? '/'
+      if (value === '') cookies.delete(`${name} ${path}`)
+      else cookies.set(`${name} ${path}`, { value, path })
+    }
+    const html = await answer.text()
+    const location = answer.headers.get('location')
+    return { status: answer.status, headers: answer.headers, html, location, address }
+  }
+
+  type Shown = Awaited<ReturnType<typeof go>>
+
+  /** Follows redirects until there is a page, or they lead elsewhere. */
+  async function follow(shown: Shown): Promise<Shown> {
+    let now = shown
+    while (now.location !== null && new URL(now.location, url).origin === new URL(url).origin)
+      now = await go(now.location)
+    return now
+  }
+
+  return {
+    go,
+    open: async (address: string) => follow(await go(address)),
+    /** Sends the form of a page, with these values. */
+    submit: async (
+      page: Shown,
+      values: Readonly<Record<string, string>>,
+      headers?: Readonly<Record<string, string>>,
+    ) => {
+      const token = /name="token" value="([^"]*)"/.exec(page.html)?.[1] ?? ''
+      return follow(await go(page.address, { token, ...values }, headers))
+    },
+    cookies,
+  }
+}
+
+/** Signs in and allows what is asked, whichever of the two is needed: the address that leads back to the client. */
+export async function authorize(
+  browser: ReturnType<typeof createBrowser>,
+  address: string,
+  person: { readonly name: string; readonly password: string },
+): Promise<URL> {
+  let page = await browser.open(address)
+  if (page.html.includes('name="password"'))
+    page = await browser.submit(page, { ...person, action: 'sign-in' })
+  if (page.html.includes('value="allow"')) page = await browser.submit(page, { action: 'allow' })
+  if (page.location === null) throw new Error(`not sent back: ${page.status} ${page.html}`)
+  return new URL(page.location)
+}
+
+export const password = 'correct horse battery staple'
+
+/** Somebody who can sign in. */
+export async function person({ call, keyWith }: TestApp) {
+  const username = `p${randomUUID().replaceAll('-', '')}`
+  const email = `${username}@example.com`
+  const { status, body } = await call(
+    'POST /v1/users',
+    { email, username, password },
+    await keyWith('read', 'write'),
+  )
+  if (status !== 201) throw new Error(`no person: ${JSON.stringify(body)}`)
+  return { uid: (body as { id: string }).id, username, email, name: username, password }
+}
+
+/** Makes a client over HTTP. */
+export async function client({ call, keyWith }: TestApp, asked: object) {
+  const { status, body } = await call(
+    'POST /v1/clients',
+    { name: 'Test app', ...asked },
+    await keyWith('admin'),
+  )
+  if (status !== 201) throw new Error(`no client: ${JSON.stringify(body)}`)
+  const { client_id, client_secret } = body as { client_id: string; client_secret: string | null }
+  return { id: client_id, secret: client_secret ?? '' }
+}
