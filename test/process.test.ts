@@ -169,7 +169,7 @@ describe('a start', () => {
 it('turns updates away on a full disk, goes on reading, and has all that it acknowledged', async () => {
   const folder = temporaryFolder()
   // Blocks of 512 bytes; with the signal ignored a write beyond fails with EFBIG.
-  const limited = ['sh', '-c', `trap '' XFSZ; ulimit -f 400; exec "$@"`, 'sh']
+  const limited = ['sh', '-c', `trap '' XFSZ; ulimit -f 1000; exec "$@"`, 'sh']
   const server = await serve([], { folder, under: limited })
   const send = createClient(server.url, 8)
   await addPeople(send, 8)
