@@ -86,7 +86,7 @@ const contracts: readonly Described[] = [
     profile: profileProperties,
   },
   {
-    contract: community({ publicUrl: undefined }),
+    contract: community({ publicUrl: undefined, passwords: createPasswords(), verifyToken: undefined }),
     properties: { ...communityProperties, ...shownToo },
     maxLength: {},
   },

@@ -49,13 +49,11 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
     issuer: () => config.publicUrl ?? localUrl(app.server.address(), config.host),
     onRevoked: (id) => authenticator.forget(id),
   })
-  const recognisers = [
-    recogniseKeys(store.keys),
-    ...(config.jwtSecret === undefined
-      ? []
-      : [createSharedSecretTokens({ secret: config.jwtSecret, people, now: Date.now })]),
-    tokens,
-  ]
+  const signed =
+    config.jwtSecret === undefined
+      ? undefined
+      : createSharedSecretTokens({ secret: config.jwtSecret, people, now: Date.now })
+  const recognisers = [recogniseKeys(store.keys), ...(signed === undefined ? [] : [signed]), tokens]
   const { used } = store.keys
   const authenticator = createAuthenticator({ recognisers, used, now: Date.now, ...strangers })
   const gate = createGate({ authenticator, door, limits })
@@ -63,7 +61,7 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
   // The last one answers for every address that no other owns.
   const contracts: readonly Contract[] = [
     records({ upsert: config.recordsUpsert }),
-    community({ publicUrl: config.publicUrl }),
+    community({ publicUrl: config.publicUrl, passwords, verifyToken: signed?.verify }),
     v1({ keys, clients, passwords, publicUrl: config.publicUrl }),
     contract,
     adoption,

@@ -1,9 +1,18 @@
 import { noCounters } from '../../directory/counters.ts'
-import { catalogue } from '../../directory/fields.ts'
+import { catalogue, type FieldName } from '../../directory/fields.ts'
 import { noFields, type User } from '../../directory/user.ts'
 import { answer, bodySchema, conditions, idSchema, type Schema } from '../schema.ts'
+import { bodyTypes } from './decode.ts'
 import { errorSchema } from './errors.ts'
-import { encodeCounters, encodeItem, encodeMe, encodeUser, properties, shownToo } from './wire.ts'
+import {
+  encodeAccount,
+  encodeCounters,
+  encodeItem,
+  encodeMe,
+  encodeUser,
+  properties,
+  shownToo,
+} from './wire.ts'
 
 /** What the OpenAPI document and the serializer are told of each route. */
 
@@ -46,6 +55,7 @@ const types: Readonly<Record<string, Schema>> = {
   email_isvalid: { ...flag, description: catalogue.email_verified.doc },
   role: { ...text, description: catalogue.role.doc },
   permission: { type: 'null', description: 'Always null' },
+  status: { type: 'string', enum: ['a', 'b', 'd', 'u'], description: 'Active, blocked, deleted or erased' },
 }
 
 function shapeOf(sample: object, description: string) {
@@ -97,14 +107,20 @@ const pictureFields = Object.fromEntries(
 )
 const { additionalProperties: _, ...open } = fields
 const fieldsAndPictures = { ...open, properties: { ...(fields.properties as object), ...pictureFields } }
-const body = {
-  content: Object.fromEntries(
-    ['application/json', 'application/x-www-form-urlencoded', 'multipart/form-data'].map((type) => [
-      type,
-      { schema: fieldsAndPictures },
-    ]),
-  ),
+const body = contentOf(fieldsAndPictures)
+
+/** A body of any of the types that are read. */
+function contentOf(schema: Schema) {
+  return { content: Object.fromEntries(bodyTypes.split(', ').map((type) => [type, { schema }])) }
 }
+
+function fieldsIn(names: readonly FieldName[]): Record<string, Schema> {
+  return Object.fromEntries(
+    names.map((name) => [name, { description: catalogue[name].doc, ...catalogue[name].schema }]),
+  )
+}
+
+const password = { type: 'string', minLength: 8, maxLength: 128, format: 'password' } as const
 
 const ignored = { type: 'string', description: 'What of the body was left alone: read-only or not known' }
 const changed = answer('The user as updated', user)
@@ -208,6 +224,43 @@ export const docs = {
     tags,
     params,
     response: { 200: shapeOf(encodeCounters(noCounters), 'The counters'), ...refused },
+  },
+  createAccount: {
+    summary: 'Make an account, for administrators',
+    tags,
+    body: contentOf({
+      type: 'object',
+      properties: {
+        ...fieldsIn(['username', 'email', 'real_name', 'ext_id', 'role', 'company_name', 'company_role']),
+        password: { ...password, description: 'Of three of the four kinds of characters' },
+      },
+      required: ['username', 'email', 'password'],
+    }),
+    response: { 201: answer('The user as created', user, true), ...refused },
+  },
+  searchAccount: {
+    summary: 'Find an account by one of its names, for administrators',
+    tags,
+    querystring: {
+      type: 'object',
+      properties: {
+        username: parameter('The username'),
+        email: parameter('The e-mail address'),
+        ext_id: parameter('The id in another system, with `provider`'),
+        provider: parameter('`external`'),
+      },
+    },
+    response: { 200: shapeOf(encodeAccount(shown), 'The account'), ...refused },
+  },
+  verifyToken: {
+    summary: 'Tell whether a token that a backend has signed is good',
+    tags,
+    body: contentOf({
+      type: 'object',
+      properties: { token: { type: 'string' } },
+      required: ['token'],
+    }),
+    response: { 200: { type: 'object', description: 'It is', additionalProperties: false }, ...refused },
   },
   signIn: {
     summary: 'Sign in with a token that one has',

@@ -6,6 +6,7 @@ import type {
   RouteHandlerMethod,
 } from 'fastify'
 import { type Contract, isUnder } from '../contract.ts'
+import { type AccountOptions, createAccount } from './account.ts'
 import { bodyTypes, requireJsonAccepted } from './decode.ts'
 import { docs } from './docs.ts'
 import { refuse } from './errors.ts'
@@ -18,10 +19,12 @@ import { createSearch } from './search.ts'
 export interface CommunityOptions {
   /** What addresses in answers start with; undefined for what each request says. */
   readonly publicUrl: string | undefined
+  readonly passwords: AccountOptions['passwords']
+  readonly verifyToken: AccountOptions['verifyToken']
 }
 
 /** The community's API, `/api/v2/…`. */
-export function community({ publicUrl }: CommunityOptions): Contract {
+export function community({ publicUrl, passwords, verifyToken }: CommunityOptions): Contract {
   return {
     name: 'community',
     knowsCredentials: true,
@@ -32,6 +35,7 @@ export function community({ publicUrl }: CommunityOptions): Contract {
       const people = createPeople({ directory, picturesAt: generatedPictures, publicUrl })
       const profile = createProfile({ directory, people })
       const search = createSearch({ directory, people })
+      const account = createAccount({ directory, people, passwords, verifyToken })
       const match = createMatch({ directory, people })
       const add = adder(app)
 
@@ -46,6 +50,9 @@ export function community({ publicUrl }: CommunityOptions): Contract {
       add('PUT', '/api/v2/user/:id', docs.replace, profile.replace)
       add('DELETE', '/api/v2/user/:id', docs.remove, profile.remove)
       add('GET', '/api/v2/user/:id/counters', docs.counters, profile.counters)
+      add('POST', '/api/v2/account/create', docs.createAccount, account.create)
+      add('GET', '/api/v2/account/search', docs.searchAccount, account.search)
+      add('POST', '/api/v2/jwt/verify_token', docs.verifyToken, account.verifyToken)
       add('POST', '/api/v2/sso/signin', docs.signIn, profile.signIn)
       app.get(generatedPath, { schema: { hide: true } }, sendGenerated)
     },

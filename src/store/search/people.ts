@@ -1,4 +1,4 @@
-import type { SearchedText, SearchOrder, SearchQuery } from '../../directory/search.ts'
+import type { Place, SearchedText, SearchOrder, SearchQuery } from '../../directory/search.ts'
 import { placeOf, plainOf, roughly, searchedTexts } from '../../directory/search.ts'
 import { derivedValues, isVisible, type User } from '../../directory/user.ts'
 import { createRanking } from './ranking.ts'
@@ -111,11 +111,7 @@ export function createPeople(): People {
   function having(names: readonly SearchedText[], part: string): Uint8Array {
     const has = new Uint8Array(count)
     const plain = plainOf(part)
-    for (const name of names) {
-      texts[name].find(plain, (slot) => {
-        has[slot] = 1
-      })
-    }
+    for (const name of names) texts[name].mark(plain, has)
     return has
   }
 
@@ -125,27 +121,27 @@ export function createPeople(): People {
     return has
   }
 
-  /** Numbers to order by, smaller first, and what decides between equal ones. */
-  function keysFor(order: SearchOrder) {
+  /** Numbers to order by, smaller first, NaN for none; and what decides between equal ones. */
+  function keysFor(order: SearchOrder, fits: Uint8Array) {
     switch (order.by) {
       case 'id':
-        return { keyOf: (slot: number) => ids[slot] }
-      case 'distance': {
-        const [x, y, z] = pointOf(`${order.from.lat},${order.from.lng}`)
-        return {
-          // The larger the product, the smaller the angle between them.
-          keyOf(slot: number): number | undefined {
-            const at = slot * 3
-            const product = x * (points[at] ?? 0) + y * (points[at + 1] ?? 0) + z * (points[at + 2] ?? 0)
-            return Number.isNaN(product) ? undefined : -product
-          },
-        }
-      }
-      default: {
-        const { keyOf, compare } = texts[order.by]
-        return { keyOf, compare }
-      }
+        return { keys: ids }
+      case 'distance':
+        return { keys: distances(order.from, fits) }
+      default:
+        return { keys: texts[order.by].keys(), compare: texts[order.by].compare }
     }
+  }
+
+  /** The larger the product of two points, the smaller the angle between them. */
+  function distances(from: Place, fits: Uint8Array): Float64Array {
+    const [x, y, z] = pointOf(`${from.lat},${from.lng}`)
+    const keys = new Float64Array(count)
+    for (let slot = 0, at = 0; slot < count; slot++, at += 3) {
+      if (fits[slot] === 1)
+        keys[slot] = -(x * (points[at] ?? 0) + y * (points[at + 1] ?? 0) + z * (points[at + 2] ?? 0))
+    }
+    return keys
   }
 
   return {
@@ -154,12 +150,8 @@ export function createPeople(): People {
     search(query) {
       const fits = fitting(query)
       const { descending } = query.order
-      const ranking = createRanking({
-        ...keysFor(query.order),
-        idOf: (slot) => ids[slot] ?? 0,
-        descending,
-        most: query.offset + query.limit,
-      })
+      const most = query.offset + query.limit
+      const ranking = createRanking({ ...keysFor(query.order, fits), ids, descending, most })
       let total = 0
       // Most come in the order of their ids, so from that end on which the page is.
       for (let i = 0; i < count; i++) {
@@ -185,10 +177,9 @@ function partsOf({ has }: SearchQuery): (readonly [SearchedText, string])[] {
   })
 }
 
-function both(fits: Uint8Array, others: Uint8Array): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(fits.length)
-  for (let i = 0; i < all.length; i++) all[i] = (fits[i] ?? 0) & (others[i] ?? 0)
-  return all
+function both(fits: Uint8Array<ArrayBuffer>, others: Uint8Array): Uint8Array<ArrayBuffer> {
+  for (let i = 0; i < fits.length; i++) fits[i] = (fits[i] ?? 0) & (others[i] ?? 0)
+  return fits
 }
 
 function keep(fits: Uint8Array, values: Uint8Array, wanted: number): void {

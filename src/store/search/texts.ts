@@ -4,10 +4,10 @@
  */
 export interface Texts {
   readonly set: (slot: number, text: string | null) => void
-  /** Tells the places whose text has the part in it, each once. */
-  readonly find: (part: string, hit: (slot: number) => void) => void
-  /** What the text begins with, as a number that orders as it does; undefined where there is none. */
-  readonly keyOf: (slot: number) => number | undefined
+  /** Marks the places whose text has the part in it with 1. */
+  readonly mark: (part: string, marks: Uint8Array) => void
+  /** What the text of each place begins with, as a number that orders as it does; NaN where there is none. */
+  readonly keys: () => Float64Array
   /** By code points. */
   readonly compare: (a: number, b: number) => number
   /** Whether more is kept of texts that were replaced than of those that are there. */
@@ -33,6 +33,7 @@ export function createTexts(): Texts {
   let count = 0
   /** By place: the number of its text in that order, from 1; 0 for none. */
   let entries = new Uint32Array(1_024)
+  let keys = new Float64Array(1_024).fill(Number.NaN)
 
   const start = (entry: number) => starts[entry] ?? 0
   const end = (entry: number) => (entry + 1 < count ? start(entry + 1) : used) - 1
@@ -57,6 +58,7 @@ export function createTexts(): Texts {
     bytes[used + length] = 0
     used += length + 1
     entries[slot] = ++count
+    keys[slot] = keyAt(bytes, used - length - 1, length)
   }
 
   /** The entry that a byte lies in, from one that does not come after it. */
@@ -77,55 +79,58 @@ export function createTexts(): Texts {
   }
 
   /** Entry by entry: the way through a thicket. */
-  function walk(part: Buffer, from: number, hit: (slot: number) => void): void {
-    const first = part[0]
-    for (let entry = from; entry < count; entry++) {
-      const last = end(entry) - part.length
-      for (let at = start(entry); at <= last; at++) {
-        if (bytes[at] !== first || !isAt(part, at)) continue
-        if (isCurrent(entry)) hit(owners[entry] ?? 0)
+  function walk(part: Buffer, from: number, marks: Uint8Array): void {
+    // Own names for what the loops look at a million times.
+    const [text, places, slots, all] = [bytes, starts, owners, count]
+    const [first, length] = [part[0], part.length]
+    let next = start(from)
+    for (let entry = from; entry < all; entry++) {
+      let at = next
+      next = entry + 1 < all ? (places[entry + 1] as number) : used
+      const slot = slots[entry] as number
+      if (marks[slot] === 1) continue
+      const last = next - 1 - length
+      for (; at <= last; at++) {
+        if (text[at] !== first) continue
+        let same = 1
+        while (same < length && text[at + same] === part[same]) same++
+        if (same < length) continue
+        if (entries[slot] === entry + 1) marks[slot] = 1
         break
       }
     }
   }
 
-  function isAt(part: Buffer, at: number): boolean {
-    for (let i = 1; i < part.length; i++) if (bytes[at + i] !== part[i]) return false
-    return true
-  }
-
   return {
     set(slot, text) {
-      if (slot >= entries.length) entries = grown(entries, Math.max(entries.length * 2, slot + 1))
+      if (slot >= entries.length) {
+        const [before, length] = [entries.length, Math.max(entries.length * 2, slot + 1)]
+        entries = grown(entries, length)
+        keys = grown(keys, length).fill(Number.NaN, before)
+      }
       const entry = entryOf(slot)
       if (entry >= 0) {
         if (text !== null && text === bytes.toString('utf8', start(entry), end(entry))) return
         wasted += end(entry) - start(entry)
         entries[slot] = 0
+        keys[slot] = Number.NaN
       }
       if (text !== null) add(slot, text)
     },
 
-    find(text, hit) {
+    mark(text, marks) {
       const part = Buffer.from(text)
       const all = bytes.subarray(0, used)
       let hits = 0
       let entry = 0
       for (let at = all.indexOf(part); at >= 0; at = all.indexOf(part, end(entry) + 1)) {
         entry = entryAt(at, entry)
-        if (isCurrent(entry)) hit(owners[entry] ?? 0)
-        if (++hits >= manyHits && entry < hits * 40) return walk(part, entry + 1, hit)
+        if (isCurrent(entry)) marks[owners[entry] ?? 0] = 1
+        if (++hits >= manyHits && entry < hits * 12) return walk(part, entry + 1, marks)
       }
     },
 
-    keyOf(slot) {
-      const entry = entryOf(slot)
-      if (entry < 0) return undefined
-      const from = start(entry)
-      const length = Math.min(end(entry) - from, keyBytes)
-      // Filled up with zeros, which come before everything.
-      return length === 0 ? 0 : bytes.readUIntBE(from, length) * 256 ** (keyBytes - length)
-    },
+    keys: () => keys,
 
     compare(a, b) {
       const [x, y] = [entryOf(a), entryOf(b)]
@@ -134,6 +139,12 @@ export function createTexts(): Texts {
 
     isWorn: () => wasted > negligible && wasted > used / 2,
   }
+}
+
+/** Filled up with zeros, which come before everything. */
+function keyAt(bytes: Buffer, from: number, length: number): number {
+  const first = Math.min(length, keyBytes)
+  return first === 0 ? 0 : bytes.readUIntBE(from, first) * 256 ** (keyBytes - first)
 }
 
 export function grown<A extends Uint32Array | Float64Array | Float32Array | Uint8Array | Int32Array>(

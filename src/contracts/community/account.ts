@@ -1,0 +1,136 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Passwords } from '../../access/passwords.ts'
+import type { Directory } from '../../directory/directory.ts'
+import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
+import { lengthOf } from '../../directory/field-types.ts'
+import type { FieldName } from '../../directory/fields.ts'
+import type { Patch } from '../../directory/patch.ts'
+import { lackOfScope } from '../../directory/policy.ts'
+import { context } from '../contract.ts'
+import { entityTag } from '../request.ts'
+import { readFields, type Sent, tellIgnored } from './decode.ts'
+import { credentialsNeeded, type People } from './people.ts'
+import { encodeAccount, encodeUser, properties } from './wire.ts'
+
+export interface AccountOptions {
+  readonly directory: Directory
+  readonly people: People
+  readonly passwords: Pick<Passwords, 'hash'>
+  /**
+   * Rejects with a DirectoryError `unauthenticated` for a token that the backend of the community has not
+   * signed, or that has expired; undefined where no backend signs tokens.
+   */
+  readonly verifyToken: ((token: string) => Promise<unknown>) | undefined
+}
+
+/** Accounts, for administrators; and whether a token is one. */
+export function createAccount({ directory, people, passwords, verifyToken }: AccountOptions) {
+  return {
+    create: async (request: FastifyRequest, reply: FastifyReply) => {
+      requireAdmin(request)
+      const { patch, password, ignored, problems } = decodeNew(await readFields(request))
+      // Hashing is dear, so first it is seen whether it is worth it.
+      await directory.create(context(request), { patch, required, problems, dryRun: true })
+      const made = { patch, required, password: await passwords.hash(password) }
+      const { user } = await directory.create(context(request), made)
+      tellIgnored(reply, ignored)
+      const location = `/api/v2/user/${user.id}/`
+      reply.code(201).header('location', location).header('etag', entityTag(user))
+      return encodeUser(await people.showOne(request, user))
+    },
+
+    search: async (request: FastifyRequest) => {
+      requireAdmin(request)
+      const { kind, value } = decodeSearch(request.query as Query)
+      const user = await directory.find(context(request), kind, value)
+      return encodeAccount(await people.showOne(request, user))
+    },
+
+    verifyToken: async (request: FastifyRequest) => {
+      const { values, several, problems } = await readFields(request)
+      const token = values.get('token')
+      const wrong = [...problems]
+      if (token === undefined || token === '') wrong.push({ property: 'token', message: 'is required' })
+      else if (typeof token !== 'string' || several.has('token'))
+        wrong.push({ property: 'token', message: 'must be one string' })
+      if (wrong.length > 0) throw new DirectoryError(refusal('invalid', 'The request is not valid', wrong))
+      if (verifyToken === undefined) throw new DirectoryError(noTokens)
+      await verifyToken(String(token))
+      return {}
+    },
+  }
+}
+
+const noTokens = refusal('unauthenticated', 'There are no such tokens here: ROSTER_JWT_SECRET is not set')
+
+function requireAdmin({ actor }: FastifyRequest): void {
+  if (actor.kind === 'anonymous') throw new DirectoryError(credentialsNeeded)
+  const lack = lackOfScope(actor, 'admin')
+  if (lack !== undefined) throw new DirectoryError(lack)
+}
+
+const required: readonly FieldName[] = ['username', 'email']
+
+/** What an account can be made with: what its owner could set later, and what only services may. */
+const creatable: Readonly<Record<string, FieldName>> = {
+  ...properties,
+  email: 'email',
+  ext_id: 'ext_id',
+  role: 'role',
+  company_name: 'company_name',
+  company_role: 'company_role',
+}
+
+function decodeNew({ values, several, problems }: Sent) {
+  const patch: { [F in FieldName]?: unknown } = {}
+  const ignored: string[] = []
+  const found: Problem[] = [...problems]
+  for (const [name, value] of values) {
+    if (name === 'password') continue
+    const field = Object.hasOwn(creatable, name) ? creatable[name] : undefined
+    if (field === undefined) ignored.push(name)
+    else if (several.has(name)) found.push({ property: name, message: 'must be given once' })
+    else if (value === '') patch[field] = null
+    else patch[field] = name === 'ext_id' && Number.isSafeInteger(value) ? String(value) : value
+  }
+  const password = values.get('password')
+  const problem = several.has('password') ? 'must be given once' : judgePassword(password)
+  if (problem !== undefined) found.push({ property: 'password', message: problem })
+  return { patch: patch as Patch, password: String(password), ignored, problems: found }
+}
+
+const kinds = [/\p{Ll}/u, /\p{Lu}/u, /\p{Nd}/u, /[^\p{L}\p{Nd}]/u]
+
+/** 8 to 128 characters, of at least three of the four kinds; what is wrong, where something is. */
+export function judgePassword(value: unknown): string | undefined {
+  if (value === undefined || value === null || value === '') return 'is required'
+  if (typeof value !== 'string') return 'must be a string'
+  if (!value.isWellFormed()) return 'must be well-formed Unicode, without lone surrogates'
+  const length = lengthOf(value)
+  if (length < 8) return 'must be at least 8 characters'
+  if (length > 128) return 'must be at most 128 characters'
+  const isMixed = kinds.filter((kind) => kind.test(value)).length >= 3
+  return isMixed ? undefined : 'must have three of these: small letters, capital letters, digits, others'
+}
+
+type Query = Readonly<Record<string, string | readonly string[]>>
+
+/** Exactly one of `username`, `email`, or `ext_id` together with `provider`, which can only be `external`. */
+function decodeSearch(query: Query) {
+  const one = (name: string) => (typeof query[name] === 'string' ? query[name] : undefined)
+  const given = ['username', 'email', 'ext_id'].filter((name) => query[name] !== undefined)
+  const [kind] = given
+  const value = kind === undefined ? undefined : one(kind)
+  const isPair = (kind === 'ext_id') === (query.provider !== undefined)
+  if (given.length !== 1 || value === undefined || !isPair) {
+    const message = 'must have exactly one of username, email, or ext_id together with provider'
+    throw new DirectoryError(refusal('invalid', message, [{ property: 'body', message }]))
+  }
+  if (kind === 'ext_id' && one('provider') !== 'external')
+    throw new DirectoryError(
+      refusal('invalid', 'The provider is not known', [
+        { property: 'provider', location: 'query', message: 'must be external: no other is known here' },
+      ]),
+    )
+  return { kind: kind as 'username' | 'email' | 'ext_id', value }
+}
