@@ -13,7 +13,7 @@ export interface Page {
 const style = `:root{color-scheme:light dark}
 *{box-sizing:border-box}
 body{margin:0;font:1rem/1.5 system-ui,sans-serif;color:#1c1c1c;background:#f4f4f2}
-main{max-width:26rem;margin:8vh auto;padding:2rem;background:#fff;border:1px solid #c9c9c4;border-radius:.5rem}
+main{overflow-wrap:anywhere;max-width:26rem;margin:8vh auto;padding:2rem;background:#fff;border:1px solid #c9c9c4;border-radius:.5rem}
 h1{margin:0 0 .5rem;font-size:1.5rem;line-height:1.25}
 p{margin:.5rem 0 1rem}
 label{display:block;margin:1rem 0 .25rem;font-weight:600}
