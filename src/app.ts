@@ -6,6 +6,7 @@ import { createDoor, isAllowedOrigin } from './access/door.ts'
 import { createGate } from './access/gate.ts'
 import { createKeys, recogniseKeys } from './access/keys.ts'
 import { createLimits } from './access/limits.ts'
+import { recogniseOutsideTokens } from './access/outside-issuers.ts'
 import { createPasswords } from './access/passwords.ts'
 import { createPeople } from './access/people.ts'
 import { countTogether } from './access/redis.ts'
@@ -53,7 +54,11 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
     config.jwtSecret === undefined
       ? undefined
       : createSharedSecretTokens({ secret: config.jwtSecret, people, now: Date.now })
-  const recognisers = [recogniseKeys(store.keys), ...(signed === undefined ? [] : [signed]), tokens]
+  const outside = recogniseOutsideTokens({
+    ...{ issuers: config.jwtIssuers, store, people, now: Date.now },
+    onOutage: (issuer, err) => log.warn({ issuer, err }, 'the keys of an issuer could not be fetched'),
+  })
+  const recognisers = [recogniseKeys(store.keys), ...(signed === undefined ? [] : [signed]), tokens, outside]
   const { used } = store.keys
   const authenticator = createAuthenticator({ recognisers, used, now: Date.now, ...strangers })
   const gate = createGate({ authenticator, door, limits })

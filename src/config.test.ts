@@ -18,6 +18,7 @@ test('nothing set: this machine only, data beside the service, the open contract
     host: '127.0.0.1',
     folder: './data',
     databaseUrl: undefined,
+    jwtIssuers: [],
     openContracts: 'never',
     rateLimit: { quota: 600, seconds: 60 },
     redisUrl: undefined,
@@ -58,6 +59,16 @@ test.for<[name: string, text: string, key: keyof Config, value: unknown]>([
   ['ROSTER_RATE_LIMIT', '999999999/h', 'rateLimit', { quota: 999_999_999, seconds: 3_600 }],
   ['REDIS_URL', '', 'redisUrl', undefined],
   ['ROSTER_JWT_SECRET', '', 'jwtSecret', undefined],
+  ['ROSTER_JWT_ISSUERS', '', 'jwtIssuers', []],
+  [
+    'ROSTER_JWT_ISSUERS',
+    'https://a.example/realms/x audience=roster, http://127.0.0.1:9 audience=b person=uid jwks=https://b.example/keys',
+    'jwtIssuers',
+    [
+      { url: 'https://a.example/realms/x', audience: 'roster', person: 'ext_id' },
+      { url: 'http://127.0.0.1:9', audience: 'b', person: 'uid', jwks: 'https://b.example/keys' },
+    ],
+  ],
   ['ROSTER_JWT_SECRET', 'hunter2'.repeat(5), 'jwtSecret', 'hunter2'.repeat(5)],
   ['ROSTER_JWT_SECRET', 'é'.repeat(16), 'jwtSecret', 'é'.repeat(16)],
   ...[
@@ -118,6 +129,22 @@ const wrong: readonly (readonly [name: string, text: string, hint: string])[] = 
     'file://',
     'HTTPS://A.example',
   ].map((text) => ['ROSTER_CORS_ORIGINS', text, 'must list origins like https://app.example.com'] as const),
+  ...[
+    'https://login.example.com',
+    'https://login.example.com audience=',
+    'login.example.com audience=a',
+    'http://login.example.com audience=a',
+    'https://u:hunter2@login.example.com audience=a',
+    'https://login.example.com audience=a person=email',
+    'https://login.example.com audience=a colour=red',
+    'https://login.example.com audience=a audience=b',
+    'https://login.example.com audience=a jwks=http://keys.example.com',
+  ].map((text) => ['ROSTER_JWT_ISSUERS', text, 'must list issuers like'] as const),
+  [
+    'ROSTER_JWT_ISSUERS',
+    'https://a.example audience=a,https://a.example audience=b',
+    'must list each issuer once',
+  ],
   ...['hunter2', 'x'.repeat(31)].map(
     (text) => ['ROSTER_JWT_SECRET', text, 'must have at least 32 bytes'] as const,
   ),

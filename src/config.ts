@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { isLoopbackAddress, type Openness } from './access/door.ts'
+import type { Issuer } from './access/outside-issuers.ts'
 import type { Rate } from './access/windows.ts'
 
 /** The only reader of the environment: one table gives each setting's parser, default and documentation. */
@@ -38,6 +39,12 @@ export const settings = {
     '',
     'Secret of at least 32 bytes that a backend of yours signs HS256 tokens of the community contract with; without it there are none',
     jwtSecret,
+  ),
+  jwtIssuers: setting(
+    'ROSTER_JWT_ISSUERS',
+    '',
+    'Issuers whose JWTs are believed, separated by commas, each like `https://login.example.com audience=roster`: what `iss` and `aud` have to be. `person=uid` has `sub` name people by uid rather than by ext_id; `jwks=https://…` says where the keys are, if the discovery document does not',
+    jwtIssuers,
   ),
   openContracts: setting(
     'ROSTER_OPEN_CONTRACTS',
@@ -158,6 +165,35 @@ function jwtSecret(text: string): string | undefined {
   if (text === '') return undefined
   if (Buffer.byteLength(text) < 32) throw new Error('must have at least 32 bytes')
   return text
+}
+
+function jwtIssuers(text: string): readonly Issuer[] {
+  const issuers = list(text).map((item): Issuer => {
+    const [url = '', ...options] = item.split(/ +/)
+    const given = new Map(
+      options.map((option) => [option.replace(/=.*/s, ''), option.replace(/^[^=]*=?/s, '')]),
+    )
+    const { audience, person = 'ext_id', jwks, ...others } = Object.fromEntries(given)
+    const isSound = audience && (person === 'ext_id' || person === 'uid') && Object.keys(others).length === 0
+    if (
+      !isSound ||
+      !isSafeUrl(url) ||
+      (jwks !== undefined && !isSafeUrl(jwks)) ||
+      given.size < options.length
+    )
+      throw new Error('must list issuers like https://login.example.com audience=roster person=ext_id')
+    return { url, audience, person, ...(jwks !== undefined && { jwks }) }
+  })
+  if (new Set(issuers.map(({ url }) => url)).size < issuers.length)
+    throw new Error('must list each issuer once')
+  return issuers
+}
+
+/** Keys that came over a network in the clear would be anybody's. */
+function isSafeUrl(text: string): boolean {
+  const url = URL.parse(text)
+  if (url === null || url.username + url.password + url.hash !== '') return false
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopbackAddress(url.hostname))
 }
 
 function rate(text: string): Rate | undefined {

@@ -266,6 +266,9 @@ function terms(command: Create | Update | Replace | Import) {
   }
 }
 
+const needsConfirmation =
+  'is changed by a request of its own, in which the new address is confirmed, not as a field'
+
 /** The order of judgement within a sound record: not yours (403), not valid (400). */
 function judge(
   command: Create | Update | Replace | Import,
@@ -273,7 +276,11 @@ function judge(
   ownProblems: readonly Problem[],
 ): Refusal | undefined {
   if (applied.forbidden.length > 0) {
-    const problems = applied.forbidden.map((field) => ({ field, message: 'is not yours to change' }))
+    const problems = applied.forbidden.map((field) => ({
+      field,
+      message:
+        field === 'email' && command.actor.kind === 'person' ? needsConfirmation : 'is not yours to change',
+    }))
     return refusal('forbidden', 'This field is not yours to change', problems)
   }
   return unsound([...(command.problems ?? []), ...ownProblems])

@@ -1,0 +1,207 @@
+import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { exportJWK, type JWK, SignJWT } from 'jose'
+import { beforeEach, describe, expect, test } from 'vitest'
+import type { Credentials } from '../directory/credentials.ts'
+import { DirectoryError } from '../directory/errors.ts'
+import { noFields, type User } from '../directory/user.ts'
+import { createAuthenticator } from './authenticate.ts'
+import { recogniseOutsideTokens } from './outside-issuers.ts'
+import { createPeople } from './people.ts'
+
+const issuer = 'https://login.example.com'
+const start = Date.UTC(2026, 0, 1)
+const seconds = start / 1000
+const pair = () => generateKeyPairSync('rsa', { modulusLength: 2048 })
+const first = pair()
+const second = pair()
+const publicOf = async (key: KeyObject, kid: string): Promise<JWK> => ({
+  ...(await exportJWK(key)),
+  kid,
+  alg: 'RS256',
+})
+
+let now: number
+let published: JWK[]
+let away: boolean
+let fetched: string[]
+let credentials: Credentials
+beforeEach(async () => {
+  now = start
+  published = [await publicOf(first.publicKey, 'one')]
+  away = false
+  fetched = []
+  credentials = { status: 'active', password: null, tokensValidFrom: 0 }
+})
+
+/** The issuer, as it answers. */
+const fetch: typeof globalThis.fetch = async (address) => {
+  fetched.push(String(address))
+  if (away) throw new TypeError('fetch failed')
+  const isDiscovery = String(address) === `${issuer}/.well-known/openid-configuration`
+  return Response.json(isDiscovery ? { issuer, jwks_uri: `${issuer}/keys` } : { keys: published })
+}
+
+function prepare() {
+  const ann = { ...noFields, id: 3, ext_id: 'ann' } as User
+  const recogniser = recogniseOutsideTokens({
+    issuers: [{ url: issuer, audience: 'roster', person: 'ext_id' }],
+    store: { find: async ({ kind, key }) => (kind === 'ext_id' && key === 'ann' ? ann : undefined) },
+    people: createPeople(async () => credentials),
+    now: () => now,
+    fetch,
+  })
+  const { authenticate } = createAuthenticator({
+    recognisers: [recogniser],
+    used: async () => {},
+    now: () => now,
+  })
+  return async (token: string) => {
+    const authorization = `Bearer ${token}`
+    const raw = { method: 'GET', headers: { authorization }, rawHeaders: [], socket: { remoteAddress: '' } }
+    try {
+      return await authenticate({ raw, ip: '192.0.2.1' }, 'v1')
+    } catch (error) {
+      if (!(error instanceof DirectoryError)) throw error
+      return error.code
+    }
+  }
+}
+
+interface Told {
+  readonly claims?: object
+  readonly header?: object
+  readonly key?: KeyObject | Uint8Array
+}
+
+const claims = {
+  iss: issuer,
+  aud: 'roster',
+  sub: 'ann',
+  iat: seconds,
+  exp: seconds + 3600,
+  scope: 'openid read write admin',
+}
+
+const sign = ({ claims: over, header, key = first.privateKey }: Told = {}) =>
+  new SignJWT({ ...claims, ...over }).setProtectedHeader({ alg: 'RS256', kid: 'one', ...header }).sign(key)
+
+const person = { kind: 'person', id: '3', scopes: ['read', 'write'], contract: 'v1' }
+const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
+
+describe('a token of an issuer outside', () => {
+  test.for<[title: string, told: Told, expected: unknown]>([
+    ['with a scope, admin left out', {}, person],
+    ['for several audiences', { claims: { aud: ['other', 'roster'] } }, person],
+    ['with scp, as a list', { claims: { scope: undefined, scp: ['read'] } }, { ...person, scopes: ['read'] }],
+    ['without a scope', { claims: { scope: undefined } }, { ...person, scopes: [] }],
+    ['of the type of RFC 9068', { header: { typ: 'at+jwt' } }, person],
+  ])('is taken %s', async ([, told, expected]) => {
+    expect(await prepare()(await sign(told))).toEqual(expected)
+  })
+
+  test.for<[title: string, token: () => Promise<string> | string]>([
+    ['for another audience', () => sign({ claims: { aud: 'other' } })],
+    ['for no audience', () => sign({ claims: { aud: undefined } })],
+    ['of another issuer', () => sign({ claims: { iss: 'https://evil.example' } })],
+    ['of an issuer with a slash more', () => sign({ claims: { iss: `${issuer}/` } })],
+    ['of no issuer', () => sign({ claims: { iss: undefined } })],
+    ['about nobody who is here', () => sign({ claims: { sub: 'eve' } })],
+    ['about nobody', () => sign({ claims: { sub: undefined } })],
+    ['about the empty text', () => sign({ claims: { sub: '' } })],
+    ['that has just expired', () => sign({ claims: { exp: seconds } })],
+    ['that expired a second ago', () => sign({ claims: { exp: seconds - 1 } })],
+    ['without an end', () => sign({ claims: { exp: undefined } })],
+    ['without a time of issue', () => sign({ claims: { iat: undefined } })],
+    ['issued in the future', () => sign({ claims: { iat: seconds + 61 } })],
+    ['not valid yet', () => sign({ claims: { nbf: seconds + 1 } })],
+    ['signed by another key', () => sign({ key: second.privateKey })],
+    ['signed by another key of its own name', () => sign({ key: second.privateKey, header: { kid: 'two' } })],
+    [
+      'with a key of its own in the header',
+      async () => sign({ key: second.privateKey, header: { jwk: await exportJWK(second.publicKey) } }),
+    ],
+    ['alg none', () => `${encode({ alg: 'none' })}.${encode(claims)}.`],
+    ['alg none, by the name of a key', () => `${encode({ alg: 'none', kid: 'one' })}.${encode(claims)}.`],
+    [
+      'HS256 with the public key for a secret',
+      () => {
+        const input = `${encode({ alg: 'HS256', kid: 'one' })}.${encode(claims)}`
+        const secret = first.publicKey.export({ type: 'spki', format: 'pem' })
+        return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`
+      },
+    ],
+    [
+      'changed on the way',
+      async () => (await sign()).replace(/\.[^.]+\./, `.${encode({ ...claims, sub: 'eve' })}.`),
+    ],
+    ['without a signature', async () => `${(await sign()).split('.').slice(0, 2).join('.')}.`],
+  ])('is refused %s', async ([, token]) => {
+    expect(await prepare()(await token())).toBe('unauthenticated')
+  })
+
+  test('ends with the person, or when theirs were ended', async () => {
+    for (const over of [
+      { status: 'deleted' },
+      { status: 'erased' },
+      { tokensValidFrom: start + 1 },
+    ] as const) {
+      credentials = { status: 'active', password: null, tokensValidFrom: 0, ...over }
+      expect(await prepare()(await sign())).toBe('unauthenticated')
+    }
+  })
+})
+
+describe('the keys of an issuer', () => {
+  test('are fetched once for all who need them', async () => {
+    const ask = prepare()
+    const tokens = await Promise.all(['a', 'b', 'c', 'd'].map((jti) => sign({ claims: { jti } })))
+    expect(await Promise.all(tokens.map(ask))).toEqual(Array(4).fill(person))
+    expect(fetched).toEqual([`${issuer}/.well-known/openid-configuration`, `${issuer}/keys`])
+  })
+
+  test('are fetched again for a key that is new, and not for each that is made up', async () => {
+    const ask = prepare()
+    expect(await ask(await sign())).toEqual(person)
+    published = [...published, await publicOf(second.publicKey, 'two')]
+    now += 30_000
+    expect(await ask(await sign({ key: second.privateKey, header: { kid: 'two' } }))).toEqual(person)
+    const before = fetched.length
+    for (const kid of ['x', 'y', 'z'])
+      expect(await ask(await sign({ key: second.privateKey, header: { kid } }))).toBe('unauthenticated')
+    expect(fetched).toHaveLength(before)
+  })
+
+  test('outlive an outage of the issuer for a day', async () => {
+    const ask = prepare()
+    const lasting = (jti: string) => sign({ claims: { jti, exp: seconds + 200_000 } })
+    expect(await ask(await lasting('a'))).toEqual(person)
+    away = true
+    for (const hours of [1, 12, 23]) {
+      now = start + hours * 3_600_000
+      expect(await ask(await lasting(`b${hours}`))).toEqual(person)
+    }
+    now = start + 86_400_000
+    expect(await ask(await lasting('c'))).toBe('unavailable')
+    away = false
+    now += 30_000
+    expect(await ask(await lasting('d'))).toEqual(person)
+  })
+
+  test('that were never there are no 401, and are not asked for without a pause', async () => {
+    const ask = prepare()
+    away = true
+    expect(await ask(await sign({ claims: { jti: 'a' } }))).toBe('unavailable')
+    const before = fetched.length
+    expect(await ask(await sign({ claims: { jti: 'b' } }))).toBe('unavailable')
+    expect(fetched).toHaveLength(before)
+    away = false
+    now += 30_000
+    expect(await ask(await sign({ claims: { jti: 'c' } }))).toEqual(person)
+  })
+
+  test('that an issuer by another name publishes are none of this one', async () => {
+    const ask = prepare()
+    published = []
+    expect(await ask(await sign())).toBe('unauthenticated')
+  })
+})

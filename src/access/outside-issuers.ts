@@ -1,0 +1,197 @@
+import { createLocalJWKSet, decodeJwt, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose'
+import type { Scope } from '../directory/actor.ts'
+import { type ClaimKind, claim } from '../directory/claims.ts'
+import { unavailable } from '../directory/errors.ts'
+import type { Store } from '../directory/store.ts'
+import { type Credential, invalidToken, type Recogniser } from './authenticate.ts'
+import type { People } from './people.ts'
+import { algorithmOf } from './shared-secret.ts'
+
+/** An issuer of JWTs that is believed. */
+export interface Issuer {
+  /** What `iss` has to be, to the letter. */
+  readonly url: string
+  /** What `aud` has to have. */
+  readonly audience: string
+  /** By which of their unique values `sub` names people: of those that they can not change themselves. */
+  readonly person: Extract<ClaimKind, 'ext_id' | 'uid'>
+  /** Where its keys are; left out, its discovery document says. */
+  readonly jwks?: string
+}
+
+export interface OutsideIssuersOptions {
+  readonly issuers: readonly Issuer[]
+  readonly store: Pick<Store, 'find'>
+  readonly people: People
+  /** Milliseconds since 1970, UTC. */
+  readonly now: () => number
+  readonly fetch?: typeof globalThis.fetch
+  /** Told of keys that could not be fetched. */
+  readonly onOutage?: (issuer: string, error: unknown) => void
+}
+
+/** Signatures only: with a shared secret, whoever knows a public key could make tokens (RFC 8725, section 2.1). */
+const algorithms = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+]
+
+/** Milliseconds by which the clock of an issuer may be ahead. */
+const skew = 60_000
+
+/**
+ * Knows the JWTs of issuers outside (RFC 7519, RFC 9068): signed with a key that the issuer publishes, for
+ * this audience, for now, and about somebody who is here. Of the scopes in `scope` or `scp`, `read` and
+ * `write` count; `admin` never does.
+ */
+export function recogniseOutsideTokens(options: OutsideIssuersOptions): Recogniser {
+  const { store, people, now } = options
+  const issuers = new Map(
+    options.issuers.map((issuer) => [issuer.url, { issuer, keys: createKeySet(issuer, options) }]),
+  )
+
+  return {
+    recognises: (token) => algorithms.includes(algorithmOf(token) ?? ''),
+
+    async find(token): Promise<Credential> {
+      const known = issuers.get(issuerOf(token))
+      if (known === undefined) throw invalidToken('The token is of an issuer that is not known here')
+      const { issuer, keys } = known
+      const { payload, expired } = await verify(token, issuer, keys, now())
+      const { sub, iat, exp } = payload
+      if (sub === undefined || sub === '' || iat === undefined || exp === undefined)
+        throw invalidToken('The token must have sub, iat and exp')
+      if (iat * 1000 > now() + skew) throw invalidToken('The token was issued in the future')
+      const user = await store.find(claim(issuer.person, sub))
+      if (user === undefined) throw invalidToken('The token is about nobody who is here')
+      const ended = expired ? 'The token has expired' : await people.endOf(user.id, iat * 1000)
+      return { kind: 'person', id: String(user.id), scopes: scopesOf(payload), expiresAt: exp * 1000, ended }
+    },
+  }
+}
+
+function issuerOf(token: string): string {
+  try {
+    return decodeJwt(token).iss ?? ''
+  } catch {
+    return ''
+  }
+}
+
+async function verify(token: string, { url, audience }: Issuer, keys: KeySet, at: number) {
+  const check = (set: ReturnType<typeof createLocalJWKSet>) =>
+    jwtVerify(token, set, { algorithms, issuer: url, audience, currentDate: new Date(at) })
+  try {
+    const { payload } = await check(await keys.get()).catch(async (error: unknown) => {
+      // The issuer may have a new key by now.
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error
+      return check(await keys.renew())
+    })
+    return { payload, expired: false }
+  } catch (error) {
+    if (error instanceof errors.JWTExpired) return { payload: error.payload, expired: true }
+    if (error instanceof errors.JOSEError)
+      throw invalidToken('The token is not signed or not meant as it must be')
+    throw error
+  }
+}
+
+function scopesOf({ scope, scp }: JWTPayload): Scope[] {
+  const told = [scope, scp].flat().filter((one) => typeof one === 'string')
+  const all = told.flatMap((text) => text.split(' '))
+  return (['read', 'write'] as const).filter((one) => all.includes(one))
+}
+
+type Keys = ReturnType<typeof createLocalJWKSet>
+
+interface KeySet {
+  readonly get: () => Promise<Keys>
+  /** Fetches them anew, unless that was done a moment ago. */
+  readonly renew: () => Promise<Keys>
+}
+
+/** Milliseconds after which keys are fetched again, beside the requests that go on with those that are here. */
+const fresh = 600_000
+/** Milliseconds for which keys are used while their issuer can not be asked. */
+const trusted = 86_400_000
+/** Milliseconds between attempts, so that tokens with made-up keys do not become a flood. */
+const pause = 30_000
+
+/** The keys of an issuer: fetched once for all who need them, and kept through an outage of the issuer. */
+function createKeySet(
+  issuer: Issuer,
+  { now, fetch = globalThis.fetch, onOutage }: OutsideIssuersOptions,
+): KeySet {
+  let known: { readonly keys: Keys; readonly at: number } | undefined
+  let triedAt = Number.NEGATIVE_INFINITY
+  let fetching: Promise<Keys> | undefined
+
+  async function read(address: string): Promise<unknown> {
+    const answer = await fetch(address, {
+      signal: AbortSignal.timeout(5_000),
+      headers: { accept: 'application/json' },
+    })
+    if (!answer.ok) throw new Error(`${address} answered ${answer.status}`)
+    return answer.json()
+  }
+
+  async function fetchKeys(): Promise<Keys> {
+    const found = issuer.jwks ?? (await discover())
+    const keys = createLocalJWKSet((await read(found)) as JSONWebKeySet)
+    known = { keys, at: now() }
+    return keys
+  }
+
+  async function discover(): Promise<string> {
+    const document = (await read(`${issuer.url.replace(/\/$/, '')}/.well-known/openid-configuration`)) as {
+      readonly issuer?: unknown
+      readonly jwks_uri?: unknown
+    }
+    // OpenID Connect Discovery 1.0, section 4.3.
+    if (document.issuer !== issuer.url) throw new Error(`${issuer.url} says that it is another issuer`)
+    return String(document.jwks_uri)
+  }
+
+  function start(): Promise<Keys> {
+    triedAt = now()
+    fetching ??= fetchKeys()
+      .catch((error: unknown) => {
+        onOutage?.(issuer.url, error)
+        throw error
+      })
+      .finally(() => {
+        fetching = undefined
+      })
+    return fetching
+  }
+
+  async function renew(): Promise<Keys> {
+    const usable = known !== undefined && now() - known.at < trusted ? known.keys : undefined
+    if (now() - triedAt < pause && fetching === undefined) {
+      if (usable !== undefined) return usable
+      throw unavailable('The keys of the issuer can not be had now')
+    }
+    return start().catch((error: unknown) => {
+      if (usable !== undefined) return usable
+      throw unavailable('The keys of the issuer can not be had now', error)
+    })
+  }
+
+  return {
+    async get() {
+      if (known === undefined || now() - known.at >= trusted) return renew()
+      if (now() - known.at >= fresh && now() - triedAt >= pause) start().catch(() => {})
+      return known.keys
+    },
+    renew,
+  }
+}
