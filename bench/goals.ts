@@ -77,6 +77,18 @@ export function goals({ memory, start, imports, run, rated }: Results, { ratio }
       goal: 'under 20',
       isMet: (value: number) => value < 20,
     })),
+    ...[sqlite, postgresql].flatMap((on) =>
+      [
+        'search for a part that few have',
+        'suggest for a part that many have, by username',
+        'search, sorted by distance',
+      ].map((what) => ({
+        measure: `${on === sqlite ? 'SQLite' : 'PostgreSQL'} ${what}, 1,000,000 users, p99 at half of the peak`,
+        value: rated.get(on(what, 1_000_000))?.p99,
+        unit: ' ms',
+        ...under(50),
+      })),
+    ),
     {
       measure: 'memory with 1,000,000 users after the load',
       value: million?.now,

@@ -4,7 +4,15 @@ import { join } from 'node:path'
 import postgres from 'postgres'
 import { checkPostgres, checkSqlite } from './check.ts'
 import { type PgBench, preparePgbench } from './pgbench.ts'
-import { checkPostgresSeeding, checkSqliteSeeding, seedJson, seedPostgres, seedSqlite } from './seed.ts'
+import {
+  checkPostgresSeeding,
+  checkSqliteSeeding,
+  namePostgres,
+  nameSqlite,
+  seedJson,
+  seedPostgres,
+  seedSqlite,
+} from './seed.ts'
 import { whole } from './stats.ts'
 import { startEcho, startJsonServer, startLayer, startRoster, type Target } from './targets.ts'
 
@@ -12,7 +20,8 @@ import { startEcho, startJsonServer, startLayer, startRoster, type Target } from
 export interface Ground {
   readonly echo: () => Promise<Target>
   readonly layer: (name: string) => Promise<Target>
-  readonly roster: (what: 'sqlite' | 'postgres', users: number) => Promise<Directory>
+  /** @param named whether people have what others look for them by */
+  readonly roster: (what: 'sqlite' | 'postgres', users: number, named?: boolean) => Promise<Directory>
   readonly jsonServer: (users: number) => Promise<Target>
   readonly dropJsonServer: (users: number) => Promise<void>
   readonly pgbench: () => Promise<PgBench>
@@ -61,7 +70,7 @@ export async function prepareGround(server: string | undefined): Promise<Ground>
     return Object.assign(new URL(server), { pathname: `/${name}` }).href
   }
 
-  async function roster(what: 'sqlite' | 'postgres', users: number): Promise<Directory> {
+  async function roster(what: 'sqlite' | 'postgres', users: number, named: boolean): Promise<Directory> {
     const expected = { answered: 0, untold: 0 }
     const count = (answered: number, untold: number) => {
       expected.answered += answered
@@ -73,8 +82,9 @@ export async function prepareGround(server: string | undefined): Promise<Ground>
         : undefined
     if (what === 'sqlite') {
       await once('seeding of SQLite', () => checkSqliteSeeding(join(folder, 'seeding')))
-      const at = folderOf(users)
+      const at = named ? `${folderOf(users)}-named` : folderOf(users)
       await seedSqlite(at, users)
+      if (named) nameSqlite(at)
       const target = await started(startRoster({ folder: at }))
       checks.push(async () => {
         await stop(target)
@@ -86,9 +96,10 @@ export async function prepareGround(server: string | undefined): Promise<Ground>
     await once('seeding of PostgreSQL', async () =>
       checkPostgresSeeding(await createDatabase('roster_bench_seeding')),
     )
-    const database = `roster_bench_${users}`
+    const database = `roster_bench_${users}${named ? '_named' : ''}`
     const url = await createDatabase(database)
     await seedPostgres(url, users)
+    if (named) await namePostgres(url)
     const target = await started(startRoster({ url }))
     checks.push(async () => {
       await stop(target)
@@ -121,7 +132,8 @@ export async function prepareGround(server: string | undefined): Promise<Ground>
   return {
     echo: () => once('echo', () => started(startEcho())),
     layer: (name) => once(`layer ${name}`, () => started(startLayer(name))),
-    roster: (what, users) => once(`roster ${what} ${users}`, () => roster(what, users)),
+    roster: (what, users, named = false) =>
+      once(`roster ${what} ${users}${named ? ' named' : ''}`, () => roster(what, users, named)),
     jsonServer: (users) => once(`json-server ${users}`, () => jsonServer(users)),
     async dropJsonServer(users) {
       const target = (await made.get(`json-server ${users}`)) as Target

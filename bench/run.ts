@@ -8,7 +8,7 @@ import { type Imported, measureImport } from './import.ts'
 import { hasTool, loadAtRate, type Rated, type Sample } from './load.ts'
 import { report } from './report.ts'
 import type { Results } from './results.ts'
-import { count, kinds, matches, requestOf, type Scenario, scenarios, whats } from './scenarios.ts'
+import { count, isSearch, kinds, matches, requestOf, type Scenario, scenarios, whats } from './scenarios.ts'
 import { type StatementTimes, timeStatements } from './statements.ts'
 import { median } from './stats.ts'
 import { residentMegabytes, startRoster } from './targets.ts'
@@ -127,13 +127,14 @@ async function measureRates(
   const wanted = chosen.filter(({ what, kind, users }) => {
     const isRoster = what === 'sqlite' || what === 'postgres'
     const isPage = what === 'sqlite' && (kind === 'filter' || kind === 'common' || kind === 'sort')
+    const isWanted = isSearch(kind)
     const isOne = (kind === 'patch' || kind === 'get') && users === 1000
-    return isRoster && (isOne || isPage) && matches({ what, kind: 'rate' }, only)
+    return isRoster && (isOne || isPage || isWanted) && matches({ what, kind: 'rate' }, only)
   })
   for (const { name, what, kind, users } of wanted) {
     progress(`at half of the peak: ${name}`)
     const peak = median((samples.get(name) ?? []).map(({ requests, seconds }) => requests / seconds))
-    const { target, updated } = await on.roster(what as 'sqlite' | 'postgres', users)
+    const { target, updated } = await on.roster(what as 'sqlite' | 'postgres', users, isSearch(kind))
     const request = requestOf(kind as 'patch' | 'get' | 'filter', users)
     const times = { rate: Math.round(peak / 2), seconds: quick ? 2 : 20 }
     const found = await loadAtRate(target, request, times)

@@ -25,6 +25,9 @@ export const kinds = [
   'filter',
   'common',
   'sort',
+  'search',
+  'suggest',
+  'nearest',
   'stream',
   'rate',
   'start',
@@ -47,6 +50,9 @@ const requests = {
   filter: { method: 'GET', path: '/users?last_name=Last%d&interested_in=dogs&_page=1' },
   common: { method: 'GET', path: '/users?interested_in=dogs&_page=1' },
   sort: { method: 'GET', path: '/users?_sort=last_name&_page=1' },
+  search: { method: 'GET', path: '/api/v2/user/search/?user=%d' },
+  suggest: { method: 'GET', path: '/api/v2/user/autocomplete/?search=an' },
+  nearest: { method: 'GET', path: '/api/v2/user/search/?user=ren&lat_lng=44.5,11.3' },
 } as const
 
 /** The request of a scenario; everybody wants the same user in the hot one. */
@@ -64,18 +70,33 @@ const words = {
   filter: 'GET a page of few, with total',
   common: 'GET a page of many, with total',
   sort: 'GET a sorted page, with total',
+  search: 'search for a part that few have',
+  suggest: 'suggest for a part that many have, by username',
+  nearest: 'search, sorted by distance',
   stream: 'GET all',
 }
 
-const reading: ReadonlySet<keyof typeof words> = new Set(['get', 'list', 'filter', 'common', 'sort'])
+const reading: ReadonlySet<keyof typeof words> = new Set([
+  ...(['get', 'list', 'filter', 'common', 'sort', 'search', 'suggest', 'nearest'] as const),
+])
+
+/** What people ask of the community: each search looks at everybody, so few are under way at a time. */
+const searching: ReadonlySet<Kind> = new Set<Kind>(['search', 'suggest', 'nearest'])
+
+export const isSearch = (kind: Kind) => searching.has(kind)
 
 function roster(what: 'sqlite' | 'postgres', kind: keyof typeof words, users: number): Scenario {
   const name = `Roster ${what === 'sqlite' ? 'SQLite' : 'PostgreSQL'} ${words[kind]}, ${count(users)} users`
   const measure: Scenario['measure'] = async (ground, options) => {
-    const directory = await ground.roster(what, users)
+    const directory = await ground.roster(what, users, isSearch(kind))
     if (kind === 'stream') return streamAll(directory.target, options, users)
     const alongside = () => (directory.database === undefined ? [] : postgresProcesses(directory.database))
-    const sample = await load(directory.target, requestOf(kind, users), options, alongside)
+    const sample = await load(
+      directory.target,
+      requestOf(kind, users),
+      isSearch(kind) ? { ...options, connections: 2 } : options,
+      alongside,
+    )
     if (!reading.has(kind)) directory.updated(sample.requests, options.connections)
     return sample
   }
@@ -180,6 +201,9 @@ export function scenarios(quick: boolean, connections: number): readonly Scenari
     roster('sqlite', 'filter', 1_000_000),
     roster('sqlite', 'common', 1_000_000),
     roster('sqlite', 'sort', 1_000_000),
+    ...(['search', 'suggest', 'nearest'] as const).flatMap((kind) =>
+      (['sqlite', 'postgres'] as const).map((what) => roster(what, kind, 1_000_000)),
+    ),
     roster('sqlite', 'list', 1000),
     roster('sqlite', 'stream', 100_000),
     ...more(roster('sqlite', 'stream', 1_000_000)),

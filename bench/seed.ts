@@ -98,6 +98,39 @@ export async function seedPostgres(url: string, users: number): Promise<void> {
   await checkPeople(await openDatabase(url), users)
 }
 
+const firstNames =
+  'Ann,Bob,Zoë,Mira,Fiona,David,Tomás,Jürgen,Li,Nadezhda,Amir,Chloe,Óscar,Priya,Noor,Yuki,Łukasz'
+const lastNames = 'Smith,Okafor,Sole,Burns,Renn,Nguyen,Åberg,Kowalski,Ivanova,Fernandes,Haddad,Kim,Müller'
+
+/** Sets what people are looked for by, and no claims: nobody is asked for by those. */
+const naming = (pick: (names: string, number: string) => string) => `UPDATE users SET
+  username = 'p' || (id * 7919 % 1000003) || '_' || substr(lower(uid), 8, 4),
+  real_name = ${pick(firstNames, 'id')} || ' ' || ${pick(lastNames, 'id / 4')},
+  location = ${pick(lastNames, 'id / 9')} || 'ville',
+  location_lat_lng = (id * 31 % 180 - 90) || ',' || (id * 17 % 360 - 180)`
+
+export function nameSqlite(folder: string): void {
+  const db = new DatabaseSync(fileIn(folder))
+  db.exec(
+    naming((names, number) => {
+      const list = names.split(',')
+      return `json_extract('${JSON.stringify(list)}', '$[' || (${number} % ${list.length}) || ']')`
+    }),
+  )
+  db.close()
+}
+
+export async function namePostgres(url: string): Promise<void> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} })
+  await sql.unsafe(
+    naming(
+      (names, number) => `split_part('${names}', ',', 1 + (${number} % ${names.split(',').length})::int)`,
+    ),
+  )
+  await sql`VACUUM (ANALYZE, FREEZE)`
+  await sql.end()
+}
+
 /** json-server's file, of the same people. */
 export function seedJson(path: string, users: number): void {
   const people = Array.from({ length: users }, (_, index) => ({ ...person(index + 1), id: index + 1 }))
