@@ -195,7 +195,8 @@ describe('what is no HTTP', () => {
 
   test.for<[about: string, bytes: (head: string) => string]>([
     ['a body that ends before its Content-Length', (text) => `${text}Content-Length: 50\r\n\r\nbio=early`],
-    ['a body that goes on after it', (text) => `${text}Content-Length: 5\r\n\r\nbio=123456`],
+    // Cut there, it is no form; a sound one would be an update, and what follows no request.
+    ['a body that goes on after it', (text) => `${text}Content-Length: 6\r\n\r\nbio=%41`],
     ['chunks that end early', (text) => `${text}Transfer-Encoding: chunked\r\n\r\n9\r\nbio=early\r\n`],
   ])('%s changes nothing', async ([, bytes]) => {
     const before = await roster.everything()
