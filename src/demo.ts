@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { newKey } from './access/keys.ts'
+import { newKey, randomText } from './access/keys.ts'
+import { createPasswords } from './access/passwords.ts'
 import { signSharedSecretToken } from './access/shared-secret.ts'
 import type { Config } from './config.ts'
 import type { Actor } from './directory/actor.ts'
@@ -135,12 +136,12 @@ export async function revokeDemoKey(store: Pick<Store, 'keys'>): Promise<void> {
 /**
  * What a newcomer needs to try the contracts, kept for scripts in a file that only its owner may read.
  * The API key is made anew each time, and the one before is worth nothing any more.
- * @returns the path of the file
+ * @returns the path of the file, and the password in it
  */
 export async function writeDemoCredentials(
   store: Pick<Store, 'keys'>,
   { folder, jwtSecret }: Pick<Config, 'folder' | 'jwtSecret'>,
-): Promise<string> {
+): Promise<{ readonly file: string; readonly password: string }> {
   const now = Date.now()
   const of = { id: demoKey, name: 'demo', createdAt: now, expiresAt: null }
   const { key, secret, hash } = newKey({ ...of, scopes: ['read', 'write'] })
@@ -149,9 +150,11 @@ export async function writeDemoCredentials(
   const path = join(resolve(folder), 'demo-credentials.json')
   // Anew, because the mode of a file that is there stays what it is.
   rmSync(path, { force: true })
+  const password = randomText(20)
   const credentials = {
     api_key: secret,
     community_user: communityUser,
+    community_password: password,
     ...(jwtSecret !== undefined && {
       community_token: await signSharedSecretToken(jwtSecret, {
         userId: communityUser,
@@ -161,5 +164,24 @@ export async function writeDemoCredentials(
     }),
   }
   writeFileSync(path, `${JSON.stringify(credentials, null, 2)}\n`, { mode: 0o600, flag: 'wx' })
-  return path
+  return { file: path, password }
+}
+
+/**
+ * Lets the sample person sign in with a password that only this process knows: nothing of it is kept, so
+ * it is good until the process ends, or until the person has a password of their own.
+ */
+export async function lendPassword(store: Store, password: string): Promise<Store> {
+  const passwords = createPasswords({ threads: 1 })
+  const hash = await passwords.hash(password)
+  await passwords.close()
+  const isSample = async () => (await store.get(communityUser))?.uid === people[communityUser - 1]?.uid
+  return {
+    ...store,
+    async credentials(id) {
+      const known = await store.credentials(id)
+      if (known?.password !== null || id !== communityUser || !(await isSample())) return known
+      return { ...known, password: hash }
+    },
+  }
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
-import { addDemoPeople, revokeDemoKey, writeDemoCredentials } from './demo.ts'
+import { addDemoPeople, lendPassword, revokeDemoKey, writeDemoCredentials } from './demo.ts'
 import { openStore, whereabouts } from './stores.ts'
 import { keepTidy } from './tidy.ts'
 
@@ -32,14 +32,16 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const store = await openStore(config, { onFatal, onWarning })
   let abandon: (() => Promise<unknown>) | undefined
   try {
+    let served = store
     if (demo) {
       const added = await addDemoPeople(store, { roles: config.roles })
-      const file = await writeDemoCredentials(store, config)
+      const { file, password } = await writeDemoCredentials(store, config)
+      served = await lendPassword(store, password)
       log.info({ added, file }, 'demo: sample people')
     } else {
       await revokeDemoKey(store)
     }
-    const app = await createApp({ config, store, log })
+    const app = await createApp({ config, store: served, log })
     abandon = () => app.close()
     const url = await app.listen({ host: config.host, port: config.port })
     log.info({ url, docs: `${url}/docs`, data: whereabouts(config) }, 'ready')

@@ -146,6 +146,7 @@ describe('the key of the demo', () => {
     expect(credentials()).toEqual({
       api_key: expect.stringMatching(/^rk_/),
       community_user: 3,
+      community_password: expect.stringMatching(/^\w{20}$/),
       community_token: expect.stringMatching(/^ey/),
     })
     expect(statSync(path).mode & 0o777).toBe(0o600)
