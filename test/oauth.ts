@@ -1,8 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { TestApp } from './app.ts'
 
-/** What a browser does without a script: keeps cookies, follows links within the service, fills in forms. */
-export function createBrowser(url: string) {
+/**
+ * What a browser does without a script: keeps cookies, follows links within the service, fills in forms.
+ * @param nodes that answer in turn, where there are several behind the address
+ */
+export function createBrowser(url: string, nodes: readonly string[] = [url]) {
+  let turn = 0
   const cookies = new Map<string, { readonly value: string; readonly path: string }>()
 
   async function go(
@@ -14,7 +18,9 @@ export function createBrowser(url: string) {
     const sent = [...cookies]
       .filter(([, { path }]) => pathname.startsWith(path))
       .map(([name, { value }]) => `${name.split(' ')[0]}=${value}`)
-    const answer = await fetch(new URL(address, url), {
+    const { search } = new URL(address, url)
+    const node = nodes[turn++ % nodes.length]
+    const answer = await fetch(`${node}${pathname}${search}`, {
       redirect: 'manual',
       headers: { cookie: sent.join('; '), accept: 'text/html', ...headers },
       ...(form && { method: 'POST', body: new URLSearchParams(form) }),
@@ -35,7 +41,7 @@ export function createBrowser(url: string) {
   /** Follows redirects until there is a page, or they lead elsewhere. */
   async function follow(shown: Shown): Promise<Shown> {
     let now = shown
-    while (now.location !== null && new URL(now.location, url).origin === new URL(url).origin)
+    while (now.location !== null && /^\/|^http:\/\/127\.0\.0\.1:\d+\/oauth\//.test(now.location))
       now = await go(now.location)
     return now
   }

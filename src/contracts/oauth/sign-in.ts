@@ -1,4 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { InteractionResults } from 'oidc-provider'
 import type { AuthorizationServer } from '../../access/oauth-server.ts'
@@ -35,6 +36,13 @@ interface UnderWay {
 
 /** The pages where people sign in, and allow a client what it asks for. */
 export function createSignInRoutes({ server, signIn, issuer, userOf }: SignInOptions) {
+  let turns: Promise<unknown> = Promise.resolve()
+  /** Many who sign in at one moment are looked at one by one, and other requests get their turn in between. */
+  const ownTurn = () => {
+    turns = turns.then(() => nextTurn())
+    return turns
+  }
+
   async function find(request: FastifyRequest<ByUid>): Promise<UnderWay | undefined> {
     const provider = await server.provider()
     const message = messageOf(request, request.url, issuer().startsWith('https:'))
@@ -117,6 +125,7 @@ export function createSignInRoutes({ server, signIn, issuer, userOf }: SignInOpt
     },
 
     submit: async (request: FastifyRequest<ByUid>, reply: FastifyReply) => {
+      await ownTurn()
       const underWay = await find(request)
       const form = formOf(request)
       if (underWay === undefined || form === undefined) return sendPage(reply, 400, expired)
