@@ -43,6 +43,7 @@ const store: Store = {
   changeAll: (commands) => Promise.all(commands.map(store.change)),
   receipt: async () => undefined,
   credentials: async () => undefined,
+  settings: { get: async () => ({}), set: async () => {} },
   documents: {
     put: async () => {},
     find: async () => undefined,

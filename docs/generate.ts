@@ -55,6 +55,7 @@ const store = {
   expire: absent,
   counters: { get: absent, change: absent },
   credentials: absent,
+  settings: { get: absent, set: absent },
   documents: {
     put: absent,
     find: absent,

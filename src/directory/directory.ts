@@ -13,6 +13,7 @@ import { type Conditions, type Listing, type ListQuery, positionOf } from './que
 import { comesFirst, recall, replay } from './receipt.ts'
 import { createRunning } from './running.ts'
 import type { Found, SearchQuery } from './search.ts'
+import { type Settings, usualSettings } from './settings.ts'
 import { maxBatch, type Outcome, type Store } from './store.ts'
 import { isVisible, type User } from './user.ts'
 
@@ -208,6 +209,20 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
     async browse({ actor }: Context, query: ListQuery): Promise<Listing> {
       allow(actor, 'view', undefined)
       return store.list(query)
+    },
+
+    /** What somebody wants to be told of, for whoever may change them. */
+    async settings({ actor }: Context, id: number): Promise<Settings> {
+      allow(actor, 'update', id)
+      seen(await store.get(id))
+      return { ...usualSettings, ...(await store.settings.get(id)) }
+    },
+
+    /** Sets those that are named. What may be set to what, the caller has judged. */
+    async set({ actor }: Context, id: number, settings: Partial<Settings>): Promise<void> {
+      allow(actor, 'update', id)
+      seen(await store.get(id))
+      await store.settings.set(id, settings)
     },
 
     /** People who have a username, as other people look for them. */

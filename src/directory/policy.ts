@@ -68,8 +68,10 @@ export function permit(actor: Actor, action: Action, userId: number | undefined)
  * @returns the refusal of one who has not
  */
 export function lackOfScope({ kind, scopes }: Actor, scope: Scope): Refusal | undefined {
+  if (kind === 'anonymous' && scopes.length === 0) {
+    return refusal('unauthenticated', 'Credentials are needed for this')
+  }
   if (scopes.includes(scope) || scopes.includes('admin')) return undefined
-  if (kind === 'anonymous') return refusal('unauthenticated', 'Credentials are needed for this')
   const lack = { error: 'insufficient_scope', scope } as const
   return { ...refusal('forbidden', `The scope ${scope} is needed for this`), lack }
 }

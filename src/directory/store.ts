@@ -10,6 +10,7 @@ import type { KeyStore } from './key.ts'
 import type { Conditions, Listing, ListQuery } from './query.ts'
 import type { Receipt } from './receipt.ts'
 import type { Found, SearchQuery } from './search.ts'
+import type { SettingStore } from './settings.ts'
 import type { User } from './user.ts'
 
 /** Commands that a batch may have. */
@@ -78,6 +79,8 @@ export interface Store {
   readonly keys: KeyStore
   /** What the authorization server keeps. */
   readonly documents: DocumentStore
+  /** What people want to be told of. */
+  readonly settings: SettingStore
   /**
    * The users that a query asks for, and how many there are; what was acknowledged before is in it.
    * @param signal tells that nobody waits for it any more; then it rejects, if it has not begun

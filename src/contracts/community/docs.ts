@@ -1,5 +1,6 @@
 import { noCounters } from '../../directory/counters.ts'
 import { catalogue, type FieldName } from '../../directory/fields.ts'
+import { settingNames, settingValues } from '../../directory/settings.ts'
 import { noFields, type User } from '../../directory/user.ts'
 import { answer, bodySchema, conditions, idSchema, type Schema } from '../schema.ts'
 import { bodyTypes } from './decode.ts'
@@ -135,6 +136,15 @@ const edited = {
   },
 }
 
+const settings = {
+  type: 'object',
+  description: 'The settings',
+  properties: Object.fromEntries(
+    settingNames.map((name) => [name, { type: 'integer', enum: settingValues[name] }]),
+  ),
+  required: settingNames,
+} as const
+
 const parameter = (description: string, type = 'string') => ({ type, description })
 const paging = {
   limit: { ...parameter('How many, at most 100', 'integer'), default: 20 },
@@ -224,6 +234,19 @@ export const docs = {
     tags,
     params,
     response: { 200: shapeOf(encodeCounters(noCounters), 'The counters'), ...refused },
+  },
+  settings: {
+    summary: 'Get one’s own settings',
+    tags,
+    params,
+    response: { 200: settings, ...refused },
+  },
+  updateSettings: {
+    summary: 'Set some of one’s own settings',
+    tags,
+    params,
+    body: contentOf({ type: 'object', properties: settings.properties }),
+    response: { 200: settings, ...refused },
   },
   createAccount: {
     summary: 'Make an account, for administrators',

@@ -43,23 +43,34 @@ export function createPeople({ directory, picturesAt, publicUrl }: PeopleOptions
     }))
   }
 
-  return {
-    originOf,
-    pictures: (request: FastifyRequest) => picturesAt(originOf(request)),
-    show,
-    showOne: async (request: FastifyRequest, user: User) => (await show(request, [user]))[0] as Shown,
-
+  const self = {
     /**
      * The person that the address names, who must be the one who asks.
      * @throws DirectoryError `unauthenticated`, `not_found` where there is nobody, `forbidden` for anybody else
      */
     async own(request: FastifyRequest<ById>): Promise<number> {
-      const self = personOf(request)
+      const person = personOf(request)
       const id = knownId(request)
-      if (id === self) return id
+      if (id === person) return id
       if (!isVisible(await directory.view(context(request), id))) throw new DirectoryError(userNotFound)
       throw new DirectoryError(refusal('forbidden', 'A user can only update their personal data'))
     },
+
+    /** The same, for what the record itself does not judge: who is blocked is `forbidden`. */
+    async active(request: FastifyRequest<ById>): Promise<number> {
+      const id = await self.own(request)
+      const user = await directory.view(context(request), id)
+      if (user.status === 'blocked') throw new DirectoryError(accountBlocked)
+      return id
+    },
+  }
+
+  return {
+    ...self,
+    originOf,
+    pictures: (request: FastifyRequest) => picturesAt(originOf(request)),
+    show,
+    showOne: async (request: FastifyRequest, user: User) => (await show(request, [user]))[0] as Shown,
   }
 }
 
@@ -76,6 +87,8 @@ export function personOf({ actor }: FastifyRequest): number {
     throw new DirectoryError(refusal('forbidden', 'This is for people, and a key is none'))
   return id
 }
+
+export const accountBlocked = refusal('forbidden', 'This account is blocked')
 
 export const credentialsNeeded = refusal('unauthenticated', 'Authentication credentials were not provided')
 

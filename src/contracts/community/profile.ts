@@ -6,7 +6,7 @@ import type { User } from '../../directory/user.ts'
 import { context } from '../contract.ts'
 import { decodePreconditions, entityTag } from '../request.ts'
 import { decodeEdit, decodeFlag, type Edit, isPicture, readFields, tellIgnored } from './decode.ts'
-import { type ById, knownId, type People, personOf } from './people.ts'
+import { accountBlocked, type ById, knownId, type People, personOf } from './people.ts'
 import { encodeCounters, encodeMe, encodeUser } from './wire.ts'
 
 export interface ProfileOptions {
@@ -25,7 +25,7 @@ export function createProfile({ directory, people }: ProfileOptions) {
   /** @throws DirectoryError `forbidden` for who is blocked */
   async function self(request: FastifyRequest): Promise<User> {
     const user = await directory.view(context(request), personOf(request))
-    if (user.status === 'blocked') throw new DirectoryError(refusal('forbidden', 'This account is blocked'))
+    if (user.status === 'blocked') throw new DirectoryError(accountBlocked)
     return user
   }
 

@@ -15,6 +15,7 @@ import { createMatch } from './match.ts'
 import { createPeople } from './people.ts'
 import { createProfile } from './profile.ts'
 import { createSearch } from './search.ts'
+import { createSettings } from './settings.ts'
 
 export interface CommunityOptions {
   /** What addresses in answers start with; undefined for what each request says. */
@@ -36,6 +37,7 @@ export function community({ publicUrl, passwords, verifyToken }: CommunityOption
       const profile = createProfile({ directory, people })
       const search = createSearch({ directory, people })
       const account = createAccount({ directory, people, passwords, verifyToken })
+      const settings = createSettings({ directory, people })
       const match = createMatch({ directory, people })
       const add = adder(app)
 
@@ -50,6 +52,8 @@ export function community({ publicUrl, passwords, verifyToken }: CommunityOption
       add('PUT', '/api/v2/user/:id', docs.replace, profile.replace)
       add('DELETE', '/api/v2/user/:id', docs.remove, profile.remove)
       add('GET', '/api/v2/user/:id/counters', docs.counters, profile.counters)
+      add('GET', '/api/v2/user/:id/settings', docs.settings, settings.get)
+      add('PATCH', '/api/v2/user/:id/settings', docs.updateSettings, settings.update)
       add('POST', '/api/v2/account/create', docs.createAccount, account.create)
       add('GET', '/api/v2/account/search', docs.searchAccount, account.search)
       add('POST', '/api/v2/jwt/verify_token', docs.verifyToken, account.verifyToken)

@@ -18,6 +18,7 @@ import { prepare } from './prepare.ts'
 import { createQueues, plan, type Waiting } from './queue.ts'
 import { createReceiptReader, expired, nameOf } from './receipts.ts'
 import type { SearchOptions } from './search.ts'
+import { createSettingStore } from './settings.ts'
 import { createTimelines } from './timeline.ts'
 import { createTransactions } from './transaction.ts'
 import { createUnits } from './units.ts'
@@ -54,6 +55,7 @@ export async function openPostgres({
   const writing = createWriting(units)
   const queues = createQueues(settle)
   const keys = createKeyStore((...asked) => track(() => units.read(...asked)))
+  const settings = createSettingStore((...asked) => track(() => units.read(...asked)))
   const documents = createDocumentStore((...asked) => track(() => units.read(...asked)))
   const inTurn = createLanes()
   const transact = createTransactions(pool, units.committedOf)
@@ -179,6 +181,7 @@ export async function openPostgres({
     page: (query) => track(() => units.page(query)),
     keys,
     documents,
+    settings,
     list: (query, signal) => track(() => units.list(query, signal)),
     search: (query) => track(() => searching.search(query)),
     ready: () => track(async () => void (await units.get(1))),

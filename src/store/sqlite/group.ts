@@ -12,6 +12,7 @@ import { createDocumentWriter, type DocumentDone, type DocumentTask } from './do
 import { createKeyWriter, type KeyDone, type KeyTask } from './keys.ts'
 import { createReceipts, type Expired, type ExpireTask } from './receipts.ts'
 import { type PackedOutcome, pack, packOutcome } from './rows.ts'
+import { createSettingWriter, type SettingDone, type SettingTask } from './settings.ts'
 import { createUnits } from './units.ts'
 
 /** Commands that are carried out together or not at all. */
@@ -21,7 +22,7 @@ export interface Batch {
 }
 
 /** What the writer can be asked to do. */
-export type Task = Command | Batch | Count | KeyTask | ExpireTask | DocumentTask
+export type Task = Command | Batch | Count | KeyTask | ExpireTask | DocumentTask | SettingTask
 
 /** What comes of it. */
 export type Done =
@@ -30,6 +31,7 @@ export type Done =
   | Counted
   | KeyDone
   | DocumentDone
+  | SettingDone
   | Expired
 
 /** That, or why there is none: plain data, to be sent to the main thread. */
@@ -39,6 +41,7 @@ export type Reply =
   | Counted
   | KeyDone
   | DocumentDone
+  | SettingDone
   | Expired
   | { readonly outcome: 'unavailable'; readonly reason: string }
   | { readonly outcome: 'failed'; readonly reason: string }
@@ -69,6 +72,7 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
   const units = createUnits(db)
   const receipts = createReceipts(db)
   const runKeyTask = createKeyWriter(db)
+  const runSettingTask = createSettingWriter(db)
   const runDocumentTask = createDocumentWriter(db)
   const runCount = createCounterWriter(db, receipts, readUser)
   const ground: Ground = {
@@ -108,6 +112,8 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
     switch (task.kind) {
       case 'key':
         return { reply: runKeyTask(task) }
+      case 'setting':
+        return { reply: runSettingTask(task) }
       case 'document':
         return { reply: runDocumentTask(task) }
       case 'count':

@@ -21,6 +21,7 @@ import { own } from './owner.ts'
 import { createReceiptReader, type Expired } from './receipts.ts'
 import { columns, toSql, toUser } from './rows.ts'
 import type { SearchOptions } from './search.ts'
+import { createSettingStore } from './settings.ts'
 import { startWriter } from './thread.ts'
 
 export interface SqliteOptions {
@@ -135,6 +136,7 @@ function writes(send: Send, db: DatabaseSync) {
     counters: createCounterStore(db, (count) => run(count)),
     keys: createKeyStore(db, (task) => run(task)),
     documents: createDocumentStore(db, (task) => run(task)),
+    settings: createSettingStore(db, (task) => run(task)),
   }
 }
 

@@ -78,6 +78,7 @@ export async function startWriter({ path, rules, onFatal, maxPages, cache }: Thr
         case 'counted':
         case 'key':
         case 'document':
+        case 'setting':
         case 'expired':
           resolve(reply)
           break

@@ -30,7 +30,7 @@ export function createUnits(db: DatabaseSync) {
        (SELECT json_group_object(key, json_array(NULL, NULL)) FROM json_each(changes.fields))
      WHERE seq IN (SELECT seq FROM chain)`,
   )
-  const forget = ['passwords', 'validity', 'counters', 'receipts', 'documents'].map((table) =>
+  const forget = ['passwords', 'validity', 'counters', 'receipts', 'documents', 'settings'].map((table) =>
     db.prepare(`DELETE FROM ${table} WHERE user_id = ?`),
   )
   const setPassword = db.prepare('INSERT INTO passwords (user_id, hash) VALUES (?, ?)')

@@ -1,0 +1,25 @@
+import { type SettingStore, settingNames } from '../../directory/settings.ts'
+import { readSettings, writeSettings } from '../sql/settings.ts'
+import { toWriteError } from './connection.ts'
+import { patience, type Row, type Statement } from './pool.ts'
+
+const write = writeSettings(['$1', ...settingNames.map((_, at) => `$${at + 2}::int`)])
+
+/**
+ * Settings. Setting them does the same however often it is done, so it is tried again like reading.
+ * @param run runs a statement, again where it fails for a reason that passes
+ */
+export function createSettingStore(
+  run: (statement: Statement, ms?: number, toError?: (error: unknown) => unknown) => Promise<readonly Row[]>,
+): SettingStore {
+  return {
+    get: async (id) => {
+      const [row = {}] = await run({ text: readSettings('$1'), parameters: [id], prepare: true })
+      return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null))
+    },
+    set: async (id, settings) => {
+      const parameters = [id, ...settingNames.map((name) => settings[name] ?? null)]
+      await run({ text: write, parameters, prepare: true }, patience, toWriteError)
+    },
+  }
+}
