@@ -147,7 +147,7 @@ describe.each(modes)('while the open contracts are open %s', (openContracts) => 
     expect(components?.securitySchemes).toMatchObject({ key: { type: 'http', scheme: 'bearer' } })
     for (const path of ['/adoption/users/{id}', '/records/users', '/users'])
       for (const operation of Object.values(paths[path] ?? {}))
-        expect(operation.security).toEqual([{ key: [] }, {}])
+        expect(operation.security).toEqual([{ key: [] }, { oauth: [] }, {}])
     expect(Object.keys(paths)).toContain('/adoption/users/{id}')
   })
 
