@@ -21,6 +21,12 @@ export const maxOperations = 1_000
 /** Tokens; nothing that a contract shows is deeper. */
 const maxDepth = 64
 
+/**
+ * Entries of one list or object of a value, far more than any that a contract shows has. An operation
+ * copies what it changes, so a thousand of them on something large would keep everybody waiting.
+ */
+const maxEntries = 1_000
+
 /** Reads a patch document. One that breaks the rules of RFC 6902 is refused whole, with every fault. */
 export function parseOperations(
   value: unknown,
@@ -46,7 +52,10 @@ function parseOperation(value: unknown): Operation | string {
     case 'add':
     case 'replace':
     case 'test':
-      return Object.hasOwn(value, 'value') ? { op, path, value: own(value).value } : 'value is required'
+      if (!Object.hasOwn(value, 'value')) return 'value is required'
+      if (isLarge(own(value).value))
+        return `value must be of lists and objects with at most ${maxEntries} entries each`
+      return { op, path, value: own(value).value }
     case 'remove':
       return { op, path }
     case 'move':
@@ -61,6 +70,12 @@ function parseOperation(value: unknown): Operation | string {
     default:
       return 'op must be one of add, remove, replace, move, copy, test'
   }
+}
+
+function isLarge(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const entries = Object.values(value)
+  return entries.length > maxEntries || entries.some(isLarge)
 }
 
 function own(value: object): Readonly<Record<'op' | 'path' | 'from' | 'value', unknown>> {

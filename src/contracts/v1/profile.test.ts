@@ -330,6 +330,19 @@ describe('JSON Patch', () => {
     expect(await call(`GET ${at}`)).toMatchObject({ status: 200, headers: { etag: '"2"' } })
   })
 
+  test.for([
+    ['list', Array(1_001).fill(0)],
+    ['object', Object.fromEntries(Array.from({ length: 1_001 }, (_, n) => [n, 0]))],
+    ['list within', { a: [{ b: Array(1_001).fill(0) }] }],
+  ] as const)('what every operation would copy anew is refused: a large %s', async ([, value]) => {
+    const at = await create()
+    const body = [{ op: 'add', path: '/tags', value }, ...Array(900).fill({ op: 'remove', path: '/tags/0' })]
+    expect(await call(`PATCH ${at}`, body, operations)).toMatchObject({
+      status: 400,
+      body: { details: { 'operations[0]': [expect.stringContaining('at most 1000')] } },
+    })
+  })
+
   test('the root may be replaced by what was read, changed', async () => {
     const at = await create({ bio: 'a', location: 'x' })
     const { location: _, ...rest } = await read(at)
