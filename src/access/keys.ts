@@ -125,7 +125,7 @@ function judge(asked: NewKey, at: number): Pick<ApiKey, 'name' | 'scopes' | 'exp
   if (known.length === 0 || !Array.isArray(wanted) || !wanted.every((scope) => known.includes(scope))) {
     problems.push({ property: 'scopes', message: `must be a list of ${scopes.join(', ')}, and not empty` })
   }
-  const expiresAt = expires_at === undefined || expires_at === null ? null : parseTime(expires_at)
+  const expiresAt = expiryOf(expires_at)
   if (expiresAt === undefined) {
     problems.push({ property: 'expires_at', message: 'must be a time like 2030-01-31T12:00:00Z, or a date' })
   } else if (expiresAt !== null && expiresAt <= at) {
@@ -140,6 +140,11 @@ function judge(asked: NewKey, at: number): Pick<ApiKey, 'name' | 'scopes' | 'exp
 /** What people call a key or a client: 1 to 100 characters. */
 export function isName(value: unknown): value is string {
   return typeof value === 'string' && /^[^\p{Cc}\p{Cs}]{1,100}$/u.test(value) && value.trim() !== ''
+}
+
+/** When a key is to expire; null for never, undefined for what is no time. */
+export function expiryOf(value: unknown): number | null | undefined {
+  return value === undefined || value === null ? null : parseTime(value)
 }
 
 const iso = /^(\d{4}-\d\d-\d\d)(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(?:Z|[+-]\d\d:\d\d))?$/

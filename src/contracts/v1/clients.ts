@@ -44,7 +44,7 @@ export function createClientRoutes(clients: Clients) {
         .create(request.actor, asked, { id, dryRun })
         .catch((error: unknown) => refuseOther(request, error, id, asked))
       if (dryRun) return sendPreview(reply, { dry_run: true, status: 201, client: encodeClient(client) })
-      reply.code(201).header('location', `/v1/clients/${client.id}`)
+      reply.code(201).header('location', `/v1/clients/${client.id}`).header('cache-control', 'no-store')
       return { ...encodeClient(client), client_secret: secret }
     },
 

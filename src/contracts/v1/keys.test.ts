@@ -26,7 +26,10 @@ const as = ({ secret }: Key) => ({ authorization: `Bearer ${secret}` })
 test('a key is made, shown with its secret this once, works, is listed and is revoked', async () => {
   const made = await call('POST /v1/keys', { ...asked, expires_at: '2099-12-31' })
   const key = made.body as Key
-  expect(made).toMatchObject({ status: 201, headers: { location: `/v1/keys/${key.id}` } })
+  expect(made).toMatchObject({
+    status: 201,
+    headers: { location: `/v1/keys/${key.id}`, 'cache-control': 'no-store' },
+  })
   expect(Object.keys(key)).toEqual([...names, 'secret'])
   expect(key).toMatchObject({
     ...asked,
@@ -112,11 +115,20 @@ test('sent again with its Idempotency-Key it is 409 that names the key; the secr
     { ...asked, name: 'another' },
     { ...asked, scopes: ['read'] },
     { ...asked, scopes: ['read', 'write', 'admin'] },
+    { ...asked, expires_at: '2099-12-31' },
   ])
     expect(await call('POST /v1/keys', other, quoted)).toMatchObject({
       status: 422,
       body: { error: 'idempotency_mismatch' },
     })
+})
+
+test('with a time to expire it is the same request, in whatever form the time is sent', async () => {
+  const own = { 'idempotency-key': '"a key that expires"' }
+  const until = (expires_at: unknown) => call('POST /v1/keys', { ...asked, expires_at }, own)
+  expect(await until('2099-12-31')).toMatchObject({ status: 201 })
+  expect(await until('2099-12-31T00:00:00Z')).toMatchObject({ status: 409 })
+  for (const other of ['2099-12-30', null]) expect(await until(other)).toMatchObject({ status: 422 })
 })
 
 test('dry run makes and revokes nothing', async () => {

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Keys, NewKey } from '../../access/keys.ts'
+import { expiryOf, type Keys, type NewKey } from '../../access/keys.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import type { ApiKey } from '../../directory/key.ts'
 import { lackOfScope } from '../../directory/policy.ts'
@@ -43,7 +43,7 @@ export function createKeyRoutes(keys: Keys) {
         .create(request.actor, asked, { id, dryRun })
         .catch((error: unknown) => refuseOther(request, error, id, asked))
       if (dryRun) return sendPreview(reply, { dry_run: true, status: 201, key: encodeKey(key) })
-      reply.code(201).header('location', `/v1/keys/${key.id}`)
+      reply.code(201).header('location', `/v1/keys/${key.id}`).header('cache-control', 'no-store')
       return { ...encodeKey(key), secret }
     },
 
@@ -62,12 +62,13 @@ export function createKeyRoutes(keys: Keys) {
   }
 }
 
-function isLike(made: ApiKey, { name, scopes }: NewKey): boolean {
+function isLike(made: ApiKey, { name, scopes, expires_at }: NewKey): boolean {
   const wanted = new Set(scopes as readonly unknown[])
   return (
     made.name === String(name).normalize('NFC') &&
     made.scopes.every((scope) => wanted.has(scope)) &&
-    made.scopes.length === wanted.size
+    made.scopes.length === wanted.size &&
+    made.expiresAt === expiryOf(expires_at)
   )
 }
 
