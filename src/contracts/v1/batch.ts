@@ -14,7 +14,7 @@ import { refuse } from './errors.ts'
 import type { Ids } from './ids.ts'
 import { inTurn } from './in-turn.ts'
 import { decodeOptions, decodeOptionsSlowly, type Options } from './options.ts'
-import { decodeNew, required, tryCreate } from './users.ts'
+import { decodeNew, hashSound, required, tryCreate } from './users.ts'
 import { encodeUser, properties } from './wire.ts'
 
 export interface BatchOptions {
@@ -122,7 +122,7 @@ export function createBatch({ directory, ids, passwords }: BatchOptions) {
   ): Promise<Result> {
     const tried = await tryCreate(directory, of, asked, asked.once !== undefined)
     if (asked.dryRun && tried !== undefined) return tried
-    return directory.create(of, { ...asked, password: await passwords.hash(secret) })
+    return directory.create(of, { ...asked, password: await hashSound(passwords, secret, asked.problems) })
   }
 
   async function together(
@@ -143,8 +143,9 @@ export function createBatch({ directory, ids, passwords }: BatchOptions) {
       operations,
       () => [],
       async (operation) => {
-        if (operation.kind === 'update' || operation.problems.length > 0) return without(operation)
-        return { ...without(operation), password: await passwords.hash(operation.secret) }
+        if (operation.kind === 'update') return operation
+        const password = await hashSound(passwords, operation.secret, operation.problems)
+        return { ...without(operation), password }
       },
     )
     return directory.batch(of, whole)

@@ -244,6 +244,20 @@ describe('Idempotency-Key', () => {
     expect(again).toMatchObject({ status: 204, headers: { 'idempotency-replayed': 'true' } })
   })
 
+  test.for([
+    ['is not valid', { email: 'nobody' }, {}],
+    ['has no password', { password: undefined }, {}],
+    ['makes a condition that fails', {}, { 'if-match': '*' }],
+  ] as const)('of a creation is 422 for one that %s as well', async ([, values, headers]) => {
+    const own = once()
+    const body = person()
+    expect(await call('POST /v1/users', body, own)).toMatchObject({ status: 201 })
+    const rows = await roster.everything()
+    const answer = await call('POST /v1/users', { ...body, ...values }, { ...own, ...headers })
+    expect(answer).toMatchObject({ status: 422, body: { error: 'idempotency_mismatch' } })
+    expect(await roster.everything()).toEqual(rows)
+  })
+
   test('what is kept of a request with a password does not tell it', async () => {
     const own = once()
     const body = { ...person(), password: 'another secret' }

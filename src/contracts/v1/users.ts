@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Passwords } from '../../access/passwords.ts'
 import type { Context, Directory, Result } from '../../directory/directory.ts'
-import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
+import { type Code, DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import { lengthOf } from '../../directory/field-types.ts'
 import type { FieldName } from '../../directory/fields.ts'
 import { lackOfScope } from '../../directory/policy.ts'
@@ -69,12 +69,12 @@ export function createUsers({ directory, ids, passwords }: UsersOptions) {
       const options = decodeOptions(request)
       const problems = [...wrong, ...options.problems, ...decoded.problems]
       const needed = 'object' in body ? required : []
-      const asked = { patch: decoded.patch, required: needed, ifMatch, ifNoneMatch }
+      const asked = { patch: decoded.patch, required: needed, problems, ifMatch, ifNoneMatch }
       const isKeyed = options.once !== undefined
-      const tried = await tryCreate(directory, context(request), { ...asked, problems }, isKeyed)
+      const tried = await tryCreate(directory, context(request), asked, isKeyed)
       if (options.dryRun && tried !== undefined) return sendUser(reply, tried, encodeUser)
       const { once } = await decodeOptionsSlowly(request, passwords)
-      const password = await passwords.hash(decoded.password ?? '')
+      const password = await hashSound(passwords, decoded.password, problems)
       const result = await directory.create(context(request), { ...asked, password, once })
       reply.code(201).header('location', `/v1/users/${result.user.uid}`)
       return sendUser(reply, result, encodeUser)
@@ -130,10 +130,23 @@ function judgePassword(value: unknown): Problem | undefined {
   return length > 128 ? problem('must be at most 128 characters') : undefined
 }
 
+/** The hash of a password, but of none that comes with problems: nothing is made of such a request. */
+export async function hashSound(
+  passwords: Passwords,
+  password: string | undefined,
+  problems: readonly Problem[],
+): Promise<string | undefined> {
+  return problems.length > 0 ? undefined : passwords.hash(password ?? '')
+}
+
+/** Refusals that what is kept under an idempotency key comes before. */
+const comeAfterReceipts: readonly Code[] = ['invalid', 'precondition_failed', 'conflict']
+
 /**
  * What would come of a creation. Hashing is dear, so this is seen before.
- * @param isKeyed whether it may be a repetition, which conflicts with what it made the first time
- * @returns nothing where that may be so
+ * @param isKeyed whether there may be something under its key: from itself, and then it conflicts with
+ *   what it made the first time, or from another request
+ * @returns nothing where that is still to be seen
  */
 export async function tryCreate(
   directory: Directory,
@@ -144,7 +157,7 @@ export async function tryCreate(
   try {
     return await directory.create(of, { ...asked, dryRun: true })
   } catch (error) {
-    if (isKeyed && error instanceof DirectoryError && error.code === 'conflict') return undefined
+    if (isKeyed && error instanceof DirectoryError && comeAfterReceipts.includes(error.code)) return undefined
     throw error
   }
 }
