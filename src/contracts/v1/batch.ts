@@ -147,6 +147,7 @@ export function createBatch({ directory, ids, passwords }: BatchOptions) {
         const password = await hashSound(passwords, operation.secret, operation.problems)
         return { ...without(operation), password }
       },
+      hashedAtOnce,
     )
     return directory.batch(of, whole)
   }
@@ -164,6 +165,12 @@ function lanesOf(operation: Operation): readonly string[] {
   const { email, username } = operation.patch
   return email === undefined && username === undefined ? user : [...user, 'claims']
 }
+
+/**
+ * Passwords of a batch that are hashed or wait for it at a time: as many as there are threads for it, at
+ * most. Whoever else needs one hashed, to sign in for example, comes in between.
+ */
+const hashedAtOnce = 4
 
 const nothingDone = {
   error: 'batch_aborted',

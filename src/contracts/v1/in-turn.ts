@@ -1,14 +1,13 @@
-/** How many are under way at a time. */
-const width = 64
-
 /**
  * Does many things at once, but those that share a lane one after the other, in their order.
+ * @param width how many are under way at a time
  * @returns what each came to, in their order
  */
 export async function inTurn<T, R>(
   things: readonly T[],
   lanesOf: (thing: T) => readonly string[],
   act: (thing: T) => Promise<R>,
+  width = 64,
 ): Promise<readonly R[]> {
   const last = new Map<string, Promise<unknown>>()
   const running = new Set<Promise<unknown>>()
