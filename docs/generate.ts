@@ -80,6 +80,7 @@ const contracts: readonly Described[] = [
       keys: createKeys({ store: keys, now: Date.now }),
       clients: createClients({ documents: store.documents, now: Date.now }),
       passwords: createPasswords(),
+      confirmation: { confirm: absent, forgive: absent },
       publicUrl: undefined,
     }),
     properties: v1Properties,

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { type Authenticator, createAuthenticator } from './access/authenticate.ts'
+import { createConfirmation } from './access/confirmation.ts'
 import { createDoor, isAllowedOrigin } from './access/door.ts'
 import { createGate } from './access/gate.ts'
 import { createKeys, recogniseKeys } from './access/keys.ts'
@@ -45,6 +46,7 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
   const strangers = limits && { strangers: limits.strangers }
   const people = createPeople(store.credentials)
   const passwords = createPasswords()
+  const confirmation = createConfirmation({ store, passwords, counting })
   const { clients, tokens, contract } = createAuthorization({
     ...{ store, people, passwords, counting, log },
     issuer: () => config.publicUrl ?? localUrl(app.server.address(), config.host),
@@ -67,7 +69,7 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
   const contracts: readonly Contract[] = [
     records({ upsert: config.recordsUpsert }),
     community({ publicUrl: config.publicUrl, passwords, verifyToken: signed?.verify }),
-    v1({ keys, clients, passwords, publicUrl: config.publicUrl }),
+    v1({ keys, clients, passwords, confirmation, publicUrl: config.publicUrl }),
     contract,
     adoption,
   ]

@@ -10,8 +10,8 @@ import type { HashingReply, HashingTask } from './password-worker.ts'
 export interface Passwords {
   /** A hash with a salt of its own, in the PHC format. Rejects with a DirectoryError `unavailable` when too many wait. */
   readonly hash: (password: string) => Promise<string>
-  /** Whether this is the password that a hash was made of. As slow, whatever comes of it. */
-  readonly verify: (password: string, hash: string) => Promise<boolean>
+  /** Whether this is the password that a hash was made of; null for who has none. As slow, whatever comes of it. */
+  readonly verify: (password: string, hash: string | null) => Promise<boolean>
   /** As slow, but the same each time for the same salt: tells texts with a password in them apart. */
   readonly fingerprint: (text: string, salt: string) => Promise<string>
   readonly close: () => Promise<void>
@@ -37,6 +37,7 @@ export function createPasswords({ threads = half, maxWaiting = 256 }: PasswordsO
   const idle: Worker[] = []
   const busy = new Map<Worker, Waiting>()
   let closed = false
+  let decoy: Promise<string> | undefined
 
   function start(): Worker {
     const worker = new Worker(new URL('./password-worker.ts', import.meta.url))
@@ -80,11 +81,23 @@ export function createPasswords({ threads = half, maxWaiting = 256 }: PasswordsO
     })
   }
 
+  /** What is verified against for those who have no password: a hash that is as slow as any. */
+  function nobodys(): Promise<string> {
+    decoy ??= run({ text: 'nobody has this password' }).catch((error: unknown) => {
+      decoy = undefined
+      throw error
+    })
+    return decoy
+  }
+
   return {
     // RFC 8265, section 4.2.2: composed, so that it is the same from every keyboard.
     hash: (password) => run({ text: password.normalize('NFC') }),
-    verify: async (password, hash) =>
-      (await run({ text: password.normalize('NFC'), against: hash })) === 'right',
+    async verify(password, hash) {
+      const decoy = await nobodys()
+      const verdict = await run({ text: password.normalize('NFC'), against: hash ?? decoy })
+      return verdict === 'right' && hash !== null
+    },
     fingerprint: (text, salt) => run({ text, salt }),
     async close() {
       closed = true

@@ -21,7 +21,7 @@ export type SignedIn =
 
 export interface SignInOptions {
   readonly store: Pick<Store, 'find' | 'credentials'>
-  readonly passwords: Pick<Passwords, 'hash' | 'verify'>
+  readonly passwords: Pick<Passwords, 'verify'>
   /** Makes what counts under a name: in memory, or shared by nodes. */
   readonly counting: (name: string, rate: Rate) => Count
 }
@@ -42,7 +42,6 @@ export type SignIn = (attempt: Attempt) => Promise<SignedIn>
 export function createSignIn({ store, passwords, counting }: SignInOptions): SignIn {
   const ofAddress = counting('sign-in-address', signInFailures.ofAddress)
   const ofName = counting('sign-in-name', signInFailures.ofName)
-  let dummy: Promise<string> | undefined
 
   return async ({ ip, name, password }) => {
     const wanted = claim(name.includes('@') ? 'email' : 'username', name)
@@ -54,14 +53,9 @@ export function createSignIn({ store, passwords, counting }: SignInOptions): Sig
       const { used, left } = await count(subject, 1)
       if (used > quota) return { refused: 'wait', retryAfter: secondsOf(left) }
     }
-    dummy ??= passwords.hash('nobody has this password').catch((error: unknown) => {
-      dummy = undefined
-      throw error
-    })
-    const decoy = await dummy
     const user = await store.find(wanted)
     const known = await store.credentials(user?.id ?? 0)
-    const isRight = await passwords.verify(password, known?.password ?? decoy)
+    const isRight = await passwords.verify(password, known?.password ?? null)
     if (!isRight || user === undefined || !mayComeIn(known)) return { refused: 'wrong' }
     for (const [count, subject] of subjects) await count(subject, -1)
     return { userId: user.id }

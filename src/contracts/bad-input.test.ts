@@ -387,6 +387,7 @@ describe('addresses', () => {
     ['/v1/users/batch', 'OPTIONS, POST', v1],
     [fiona, 'DELETE, GET, HEAD, OPTIONS, PATCH', v1],
     [`${fiona}/profile`, 'GET, HEAD, OPTIONS, PATCH', v1],
+    [`${fiona}/password`, 'OPTIONS, PUT', v1],
     [`${fiona}/counters`, 'GET, HEAD, OPTIONS, PATCH', v1],
     ['/v1/user', 'GET, HEAD, OPTIONS', v1],
     ['/v1/keys', 'GET, HEAD, OPTIONS, POST', v1],

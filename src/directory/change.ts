@@ -22,7 +22,8 @@ export interface Change {
   readonly contract: string
   readonly requestId: string
   readonly kind: ChangeKind
-  readonly fields: { readonly [F in FieldName | 'status']?: FieldChange }
+  /** That the password was changed is told, and nothing of what it was or is. */
+  readonly fields: { readonly [F in FieldName | 'status' | 'password']?: FieldChange }
 }
 
 /**
@@ -38,7 +39,7 @@ export interface Unit {
   readonly take: readonly Claim[]
   readonly release: readonly Claim[]
   readonly change: Change
-  /** The hash of the password that the user starts with. */
+  /** The hash of the password that the user has from now on. */
   readonly password?: string
   /** Ends what was issued to the user before: milliseconds since 1970, UTC. It never goes back. */
   readonly tokensValidFrom?: number

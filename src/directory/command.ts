@@ -118,5 +118,15 @@ export interface Import extends Circumstances, Request {
   readonly vacated?: string
 }
 
+/** Gives a user another password, and ends what was issued before. */
+export interface SetPassword extends Circumstances, Request {
+  readonly kind: 'password'
+  readonly id: number
+  /** Its hash, to be kept apart from the record and never shown, logged or previewed. */
+  readonly password: string
+  /** Where this is not so any more: `precondition_failed`, naming it. */
+  readonly basis?: Basis | undefined
+}
+
 /** A patch with actor, preconditions and context: plain data, so that it can be decided anywhere. */
-export type Command = Create | Update | Replace | Lifecycle | Import
+export type Command = Create | Update | Replace | Lifecycle | Import | SetPassword

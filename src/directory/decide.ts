@@ -10,6 +10,7 @@ import type {
   Preconditions,
   Replace,
   Request,
+  SetPassword,
   Update,
 } from './command.ts'
 import { type Problem, type Refusal, refusal } from './errors.ts'
@@ -51,6 +52,8 @@ export function decide(current: User | undefined, command: Command, rules: Rules
       return decideUpdate(current, command, rules)
     case 'import':
       return decideImport(current, command, rules)
+    case 'password':
+      return decidePassword(current, command)
     default:
       return decideLifecycle(current, command)
   }
@@ -175,6 +178,20 @@ function decideLifecycle(current: User | undefined, command: Lifecycle): Decisio
       return commit(current, { ...current, ...noFields, status: 'erased' }, 'erased', command, changed)
     }
   }
+}
+
+function decidePassword(current: User | undefined, command: SetPassword): Decision {
+  const permission = permit(command.actor, 'password', command.id)
+  if ('refusal' in permission) return refuse(permission.refusal)
+  if (current === undefined || !isVisible(current) || !isCalled(current, command)) return refuse(userNotFound)
+  if (isLockedOut(current, permission.relation)) return refuse(accountBlocked)
+  const refused =
+    unsound(command.problems ?? []) ?? unmet(command, current) ?? outdated(command.basis, current)
+  if (refused !== undefined) return refuse(refused)
+  const { unit } = commit(current, current, 'updated', command, [])
+  const change: Change = { ...unit.change, fields: { password: [null, null] } }
+  const { password, at } = command
+  return { outcome: 'commit', unit: { ...unit, change, password, tokensValidFrom: at } }
 }
 
 function decideImport(current: User | undefined, command: Import, rules: Rules): Decision {

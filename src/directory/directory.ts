@@ -2,7 +2,7 @@ import type { Actor } from './actor.ts'
 import { aborted } from './batch.ts'
 import type { Change } from './change.ts'
 import { type ClaimKind, claim } from './claims.ts'
-import type { Command, Create, Import, Lifecycle, Once, Replace, Update } from './command.ts'
+import type { Command, Create, Import, Lifecycle, Once, Replace, SetPassword, Update } from './command.ts'
 import { type Count, type Counted, type Counters, isWrongCount, noCounters } from './counters.ts'
 import { type Decision, decide, named, userNotFound } from './decide.ts'
 import { decideCount } from './decide-count.ts'
@@ -137,6 +137,10 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
     /** Sets the fields that the contract's whole representation consists of; with `upsert`, makes the user where nobody ever was. */
     replace: (context: Context, asked: Asked<Replace>): Promise<Result> =>
       change({ ...asked, ...circumstances(context), kind: 'replace', uid: newUid() }),
+
+    /** Gives a user another password. Whether the caller knows the current one is for the contract to ask. */
+    setPassword: (context: Context, asked: Asked<SetPassword>): Promise<Result> =>
+      change({ ...asked, ...circumstances(context), kind: 'password' }),
 
     /** Hides a user; the claims stay reserved. */
     remove: (context: Context, asked: Asked<Lifecycle>): Promise<Result> =>

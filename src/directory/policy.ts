@@ -10,6 +10,7 @@ export type Action =
   | 'create'
   | 'update'
   | 'count'
+  | 'password'
   | 'remove'
   | 'restore'
   | 'erase'
@@ -40,6 +41,7 @@ export const policy = {
   create: { scope: 'write', self: 'none', peer: 'none', service: 'service', admin: 'admin' },
   update: { scope: 'write', self: 'own', peer: 'none', service: 'service', admin: 'admin' },
   count: { scope: 'write', self: 'none', peer: 'none', service: 'every', admin: 'every' },
+  password: { scope: 'write', self: 'every', peer: 'none', service: 'every', admin: 'every' },
   remove: { scope: 'write', self: 'every', peer: 'none', service: 'every', admin: 'every' },
   restore: { scope: 'write', self: 'none', peer: 'none', service: 'none', admin: 'every' },
   erase: { scope: 'write', self: 'every', peer: 'none', service: 'every', admin: 'every' },

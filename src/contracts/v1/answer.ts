@@ -46,7 +46,7 @@ function changesOf(fields: Change['fields'], before: User | undefined): object {
   const names = Object.keys(fields) as (keyof typeof fields)[]
   const told = names.map((name) => {
     const [old, value] = fields[name] ?? [null, null]
-    return [name, { old: before === undefined ? old : before[name], new: value }]
+    return [name, { old: before === undefined || name === 'password' ? old : before[name], new: value }]
   })
   return Object.fromEntries(told)
 }

@@ -84,8 +84,7 @@ const isGiven = 'is given by the service and can not be changed'
 const isSet = 'is set by the service and can not be changed'
 
 /** The page has passwords changed elsewhere. */
-const isElsewhere =
-  'can not be changed here: it has an endpoint of its own, PUT /v1/users/{user_id}/password, which this version does not have yet'
+const isElsewhere = 'is changed by its own endpoint, PUT /v1/users/{user_id}/password'
 
 function unknown(property: string, properties: Properties): Problem {
   if (property === 'password') return { property, message: isElsewhere }

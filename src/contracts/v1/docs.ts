@@ -238,6 +238,20 @@ export const docs = {
     querystring,
     response: { 204: { type: 'null', description: 'Deleted' }, ...refused },
   },
+  changePassword: {
+    ...one,
+    summary: 'Change the password; tokens issued before end',
+    headers: guarded,
+    querystring,
+    body: object(
+      {
+        current_password: { ...text, format: 'password', description: 'Needed but with the scope admin' },
+        new_password: password,
+      },
+      ['new_password'],
+    ),
+    response: { 204: { type: 'null', description: 'Changed' }, ...refused },
+  },
   getProfile: {
     ...one,
     summary: 'Get a user with every field',

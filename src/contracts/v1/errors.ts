@@ -120,7 +120,14 @@ function say(problem: Problem): readonly string[] {
   ]
 }
 
-const ours: ReadonlySet<string> = new Set(['body', 'password', 'created_at', 'updated_at'])
+const ours: ReadonlySet<string> = new Set([
+  'body',
+  'password',
+  'current_password',
+  'new_password',
+  'created_at',
+  'updated_at',
+])
 
 /** `first_name` as people say it: First name. */
 function titleOf(name = ''): string {

@@ -18,6 +18,7 @@ export const operations = {
   'POST /v1/users/batch': { words: 'change users', needs: { scope: 'write' }, writes: true },
   'GET /v1/users/:id': { words: 'read user', needs: { action: 'read' } },
   'PATCH /v1/users/:id': { words: 'update user', needs: { action: 'update' }, writes: true },
+  'PUT /v1/users/:id/password': { words: 'change password', needs: { action: 'password' } },
   'DELETE /v1/users/:id': { words: 'delete user', needs: { action: 'erase' } },
   'GET /v1/users/:id/profile': { words: 'read profile', needs: { action: 'read' } },
   'PATCH /v1/users/:id/profile': { words: 'update profile', needs: { action: 'update' }, writes: true },

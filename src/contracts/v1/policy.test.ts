@@ -43,6 +43,7 @@ const may: Readonly<Record<OperationName, readonly ActorName[]>> = {
   'POST /v1/users/batch': ['write', 'read and write', 'admin'],
   'GET /v1/users/:id': ['read', 'read and write', 'admin'],
   'PATCH /v1/users/:id': ['write', 'read and write', 'admin'],
+  'PUT /v1/users/:id/password': ['write', 'read and write', 'admin'],
   'DELETE /v1/users/:id': ['write', 'read and write', 'admin'],
   'GET /v1/users/:id/profile': ['read', 'read and write', 'admin'],
   'PATCH /v1/users/:id/profile': ['write', 'read and write', 'admin'],
@@ -66,6 +67,10 @@ const bodies: Readonly<Partial<Record<OperationName, () => unknown>>> = {
   }),
   'POST /v1/users/batch': () => ({ operations: [{ op: 'update', id: 'usr_123abc456def', data: {} }] }),
   'PATCH /v1/users/:id': () => ({ first_name: 'Bo' }),
+  'PUT /v1/users/:id/password': () => ({
+    current_password: 'correct horse',
+    new_password: 'another horse',
+  }),
   'PATCH /v1/users/:id/profile': () => ({ bio: 'x' }),
   'PATCH /v1/users/:id/counters': () => ({ posts_counter: { increment: 1 } }),
   'POST /v1/keys': () => ({ name: 'x', scopes: ['read'] }),

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifySchema, RouteHandlerMethod } from 'fastify'
+import type { Confirmation } from '../../access/confirmation.ts'
 import type { Keys } from '../../access/keys.ts'
 import type { Clients } from '../../access/oauth-clients.ts'
 import type { Passwords } from '../../access/passwords.ts'
@@ -12,6 +13,7 @@ import { refuse } from './errors.ts'
 import { createIds } from './ids.ts'
 import { createKeyRoutes } from './keys.ts'
 import { createList } from './list.ts'
+import { createPassword } from './password.ts'
 import { createProfile, profileTypes } from './profile.ts'
 import { createUsers } from './users.ts'
 
@@ -19,12 +21,13 @@ export interface V1Options {
   readonly keys: Keys
   readonly clients: Clients
   readonly passwords: Passwords
+  readonly confirmation: Confirmation
   /** What links start with, without a slash at the end; undefined for what each request says. */
   readonly publicUrl: string | undefined
 }
 
 /** The platform API, `/v1/…`. */
-export function v1({ keys, clients, passwords, publicUrl }: V1Options): Contract {
+export function v1({ keys, clients, passwords, confirmation, publicUrl }: V1Options): Contract {
   return {
     name: 'v1',
     knowsCredentials: true,
@@ -33,6 +36,7 @@ export function v1({ keys, clients, passwords, publicUrl }: V1Options): Contract
     routes(app, directory) {
       const ids = createIds(directory)
       const users = createUsers({ directory, ids, passwords })
+      const password = createPassword({ directory, ids, passwords, confirmation })
       const profile = createProfile({ directory, ids })
       const counters = createCounters({ directory, ids })
       const batch = createBatch({ directory, ids, passwords })
@@ -45,6 +49,7 @@ export function v1({ keys, clients, passwords, publicUrl }: V1Options): Contract
       add('GET', '/v1/users/:id', docs.get, users.get)
       add('PATCH', '/v1/users/:id', docs.update, users.update, patchTypes)
       add('DELETE', '/v1/users/:id', docs.erase, users.erase)
+      add('PUT', '/v1/users/:id/password', docs.changePassword, password)
       add('GET', '/v1/users/:id/profile', docs.getProfile, profile.get)
       add('PATCH', '/v1/users/:id/profile', docs.updateProfile, profile.update, profileTypes)
       add('GET', '/v1/users/:id/counters', docs.getCounters, counters.get)
@@ -64,7 +69,7 @@ export function v1({ keys, clients, passwords, publicUrl }: V1Options): Contract
 /** Adds a route, with and without a slash at the end. */
 function adder(app: FastifyInstance) {
   return <H extends (...args: never[]) => unknown>(
-    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
     url: string,
     schema: FastifySchema,
     handler: H,

@@ -120,8 +120,9 @@ export function decodeNew(body: object): DecodedNew {
   return { patch: withRole, problems, password: String(password) }
 }
 
-function judgePassword(value: unknown): Problem | undefined {
-  const problem = (message: string) => ({ property: 'password', message })
+/** What is wrong with a password that somebody shall have. */
+export function judgePassword(value: unknown, property = 'password'): Problem | undefined {
+  const problem = (message: string) => ({ property, message })
   if (value === undefined) return problem('is required')
   if (typeof value !== 'string') return problem('must be a string')
   if (!value.isWellFormed()) return problem('must be well-formed Unicode, without lone surrogates')

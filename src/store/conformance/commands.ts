@@ -1,7 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { Actor } from '../../directory/actor.ts'
 import type { Change } from '../../directory/change.ts'
-import type { Circumstances, Command, Create, Lifecycle, Replace, Update } from '../../directory/command.ts'
+import type {
+  Circumstances,
+  Command,
+  Create,
+  Lifecycle,
+  Replace,
+  SetPassword,
+  Update,
+} from '../../directory/command.ts'
 import type { Patch } from '../../directory/patch.ts'
 import type { Filter } from '../../directory/query.ts'
 import type { Outcome, Store } from '../../directory/store.ts'
@@ -67,6 +75,10 @@ export function replace(id: number, patch: Patch, more: Partial<Replace> = {}): 
 
 export function lifecycle(kind: Lifecycle['kind'], id: number): Lifecycle {
   return { ...circumstances(), kind, id }
+}
+
+export function setPassword(id: number, password: string, more: Partial<SetPassword> = {}): SetPassword {
+  return { ...circumstances(), kind: 'password', id, password, ...more }
 }
 
 export function all(store: Store, commands: readonly Command[]): Promise<Outcome[]> {

@@ -68,7 +68,8 @@ const parts: readonly Part[] = [
     sql: (given) => `INSERT INTO passwords (user_id, hash)
       SELECT written.id, given.hash
       FROM written JOIN jsonb_to_recordset(${given}) AS given (user_id bigint, hash text)
-        ON given.user_id = written.id`,
+        ON given.user_id = written.id
+      ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash`,
   },
   {
     name: 'ended',

@@ -15,11 +15,13 @@ export async function writePlan({ steps }: Plan, run: Run): Promise<void> {
     const erasedLater = steps.slice(n + 1).some(({ unit }) => isErasure(unit, receipt?.userId))
     return receipt === undefined || erasedLater ? [] : [receipt]
   })
+  const kept = units.filter(({ user }) => !erased.has(user.id))
   const statements = [
     ...writeUsers(units),
     ...moveClaims(units),
     ...writeLog(units),
-    ...setPasswords(units.filter(({ user }) => !erased.has(user.id))),
+    ...setPasswords(kept),
+    ...endTokens(kept),
     ...forget([...erased]),
     ...(receipts.length > 0 ? keep(receipts) : []),
   ]
@@ -94,12 +96,27 @@ function toLogRow({ changeId, userId, version, at, actor, contract, requestId, k
 }
 
 function setPasswords(units: readonly Unit[]): Statement[] {
+  const last = new Map<number, string>()
+  for (const { user, password } of units) if (password !== undefined) last.set(user.id, password)
   return withList(
     `INSERT INTO passwords (user_id, hash) SELECT user_id, hash
-     FROM jsonb_to_recordset($1::text::jsonb) AS password (user_id bigint, hash text)`,
-    units.flatMap(({ user, password }) =>
-      password === undefined ? [] : [{ user_id: user.id, hash: password }],
-    ),
+     FROM jsonb_to_recordset($1::text::jsonb) AS password (user_id bigint, hash text)
+     ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash`,
+    [...last].map(([user_id, hash]) => ({ user_id, hash })),
+  )
+}
+
+function endTokens(units: readonly Unit[]): Statement[] {
+  const latest = new Map<number, number>()
+  for (const { user, tokensValidFrom } of units)
+    if (tokensValidFrom !== undefined)
+      latest.set(user.id, Math.max(tokensValidFrom, latest.get(user.id) ?? 0))
+  return withList(
+    `INSERT INTO validity (user_id, tokens_valid_from) SELECT user_id, at
+     FROM jsonb_to_recordset($1::text::jsonb) AS ended (user_id bigint, at bigint)
+     ON CONFLICT (user_id) DO UPDATE
+       SET tokens_valid_from = greatest(validity.tokens_valid_from, excluded.tokens_valid_from)`,
+    [...latest].map(([user_id, at]) => ({ user_id, at })),
   )
 }
 
@@ -112,7 +129,7 @@ function forget(ids: readonly number[]): Statement[] {
        WHERE user_id ${erased}`,
       ids,
     ),
-    ...['receipts', 'counters', 'passwords'].flatMap((table) =>
+    ...['receipts', 'counters', 'passwords', 'validity', 'documents'].flatMap((table) =>
       withList(`DELETE FROM ${table} WHERE user_id ${erased}`, ids),
     ),
   ]

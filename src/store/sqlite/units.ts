@@ -33,7 +33,10 @@ export function createUnits(db: DatabaseSync) {
   const forget = ['passwords', 'validity', 'counters', 'receipts', 'documents', 'settings'].map((table) =>
     db.prepare(`DELETE FROM ${table} WHERE user_id = ?`),
   )
-  const setPassword = db.prepare('INSERT INTO passwords (user_id, hash) VALUES (?, ?)')
+  const setPassword = db.prepare(
+    `INSERT INTO passwords (user_id, hash) VALUES (?, ?)
+     ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash`,
+  )
   const endTokens = db.prepare(
     `INSERT INTO validity (user_id, tokens_valid_from) VALUES (?, ?)
      ON CONFLICT (user_id) DO UPDATE SET tokens_valid_from = max(tokens_valid_from, excluded.tokens_valid_from)`,
