@@ -1,5 +1,6 @@
 import { withoutCase } from './caseless.ts'
-import { catalogue, type FieldName } from './fields.ts'
+import { lengthOf } from './field-types.ts'
+import { catalogue, type FieldName, fieldNames } from './fields.ts'
 import { parseId, type User } from './user.ts'
 
 /**
@@ -114,7 +115,7 @@ export function conditionOf({ name, comparison, values }: Filter): Condition {
       return { name, test: comparison === 'gte' ? 'atLeast' : 'atMost', value: least }
     }
     case 'like': {
-      const parts = values.filter(isText).map(normalForm)
+      const parts = values.filter(canBeIn).map(normalForm)
       if (parts.length === 0) return { test: 'none' }
       return parts.includes('') ? { name, test: 'any' } : { name, test: 'contains', values: parts }
     }
@@ -168,6 +169,17 @@ function bound(name: Sortable, text: string, sign: number): Comparable[] {
 /** Whether it can be in a value at all: no database keeps any other. */
 export function isText(value: string): boolean {
   return value.isWellFormed() && !value.includes('\0')
+}
+
+/** The characters of the longest value that is one text. */
+const longest = Math.max(...fieldNames.map((name) => Number(catalogue[name].schema.maxLength ?? 0)))
+
+/**
+ * Whether it can be a part of a value. What is longer than any is not looked for: SQLite fails at a
+ * pattern of more than 50,000 bytes (sqlite.org/limits.html).
+ */
+export function canBeIn(part: string): boolean {
+  return isText(part) && lengthOf(normalForm(part)) <= longest
 }
 
 /** As values are kept. */

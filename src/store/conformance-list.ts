@@ -297,6 +297,25 @@ function listing(given: () => Fixture): void {
     expect(await total({ name: 'phone', comparison: 'eq', values: ['x'.repeat(10_000), '1'] })).toBe(1)
   })
 
+  it('finds nobody by a text that is longer than any value', async () => {
+    const { store } = given()
+    const user = await committed(store, create({ bio: 'k'.repeat(5_000) }))
+    const page = { sort: [], offset: 0, limit: 10, count: true }
+    const found = async (text: string) => [
+      await store.list({
+        ...page,
+        filters: [{ name: 'bio', comparison: 'like', values: [text] }],
+      }),
+      await store.list({ ...page, filters: [], search: { text, names: ['bio', 'id'] } }),
+    ]
+    const [all, none] = [
+      { users: [user], total: 1 },
+      { users: [], total: 0 },
+    ]
+    expect(await found('K'.repeat(5_000))).toEqual([all, all])
+    expect(await found('K'.repeat(15_000))).toEqual([none, none])
+  })
+
   it('shows and counts every change that was acknowledged', async () => {
     const { store } = given()
     const writer = async (n: number) => {

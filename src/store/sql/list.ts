@@ -3,8 +3,8 @@ import {
   type Comparable,
   type Condition,
   type Conditions,
+  canBeIn,
   conditionOf,
-  isText,
   type ListQuery,
   type Position,
   type Search,
@@ -59,7 +59,7 @@ export function createLists({ column, contains }: Dialect) {
   }
 
   function compileSearch({ text, names }: Search): Sql {
-    return isText(text) ? or(names.map((name) => contains(name, text.normalize('NFC')))) : nobody
+    return canBeIn(text) ? or(names.map((name) => contains(name, text.normalize('NFC')))) : nobody
   }
 
   function order(sort: readonly Sort[]): string {
