@@ -24,7 +24,7 @@ const rounds = 5
 
 function serve(port: MessagePort, { path }: CopierOptions): void {
   const db = new DatabaseSync(path, { timeout: 5_000 })
-  db.exec('PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0')
+  db.exec('PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA checkpoint_fullfsync = ON')
   const checkpoint = db.prepare('PRAGMA wal_checkpoint(PASSIVE)')
 
   function copy(): FromCopier {
