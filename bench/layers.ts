@@ -4,7 +4,7 @@ import { createApp } from '../src/app.ts'
 import { readConfig } from '../src/config.ts'
 import { encodeUser, properties } from '../src/contracts/adoption/wire.ts'
 import { entityTag } from '../src/contracts/request.ts'
-import { answer, bodySchema, idSchema, userSchema } from '../src/contracts/schema.ts'
+import { answer, idSchema, userSchema } from '../src/contracts/schema.ts'
 import { noCounters } from '../src/directory/counters.ts'
 import { decide } from '../src/directory/decide.ts'
 import type { Store } from '../src/directory/store.ts'
@@ -75,7 +75,6 @@ const app = await createApp({ config, store, log: pino({ level: config.logLevel 
 const door = createDoor({ open: config.openContracts, origins: config.corsOrigins })
 const schema = {
   params: { type: 'object', properties: { id: idSchema }, required: ['id'] },
-  body: bodySchema(properties),
   response: { 200: answer('The user', userSchema(properties)) },
 }
 await app.register(async (scope) => {
