@@ -66,7 +66,7 @@ export function logging(given: Given): void {
       [lifecycle('restore', 1), 'not_found'],
       [create({ email: 'ANN@example.com' }), 'conflict'],
       [update(1, { bio: 'new' }, { actor: stranger }), 'unauthenticated'],
-      [create({}, { actor: { ...stranger, scopes: ['read'] } }), 'unauthenticated'],
+      [create({}, { actor: { ...stranger, scopes: ['read'] } }), 'forbidden'],
       [create({}, { actor: { ...stranger, kind: 'key', id: 'reader', scopes: ['read'] } }), 'forbidden'],
     ]
     for (const [command, code] of refused) expect(codeOf(await store.change(command))).toBe(code)
