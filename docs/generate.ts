@@ -88,7 +88,12 @@ const contracts: readonly Described[] = [
     profile: profileProperties,
   },
   {
-    contract: community({ publicUrl: undefined, passwords: createPasswords(), verifyToken: undefined }),
+    contract: community({
+      publicUrl: undefined,
+      passwords: createPasswords(),
+      confirmation: { confirm: absent, forgive: absent },
+      verifyToken: undefined,
+    }),
     properties: { ...communityProperties, ...shownToo },
     maxLength: {},
   },

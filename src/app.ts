@@ -68,7 +68,7 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
   // The last one answers for every address that no other owns.
   const contracts: readonly Contract[] = [
     records({ upsert: config.recordsUpsert }),
-    community({ publicUrl: config.publicUrl, passwords, verifyToken: signed?.verify }),
+    community({ publicUrl: config.publicUrl, passwords, confirmation, verifyToken: signed?.verify }),
     v1({ keys, clients, passwords, confirmation, publicUrl: config.publicUrl }),
     contract,
     adoption,

@@ -11,8 +11,8 @@ import { type Answer, startApp, type TestApp } from './app.ts'
 
 /** The service with people who come in as themselves, through the community's contract. */
 export interface Community extends TestApp {
-  /** The header with a token of a person's, good for a minute. */
-  readonly tokenOf: (id: number) => Promise<{ readonly authorization: string }>
+  /** The header with a token of a person's, good for a minute from when it was issued. */
+  readonly tokenOf: (id: number, issuedAt?: number) => Promise<{ readonly authorization: string }>
   /** A request of a person's. */
   readonly as: (id: number, line: string, body?: unknown, headers?: OutgoingHttpHeaders) => Promise<Answer>
   /** Makes somebody with a whole profile. */
@@ -47,9 +47,8 @@ const operator = () => {
 export async function startCommunity(overrides: Partial<Config> = {}): Promise<Community> {
   const roster = await startApp({ jwtSecret, ...overrides })
   let made = 0
-  const tokenOf: Community['tokenOf'] = async (userId) => {
-    // Tokens have whole seconds, and count from the moment on in which those before were ended.
-    const issuedAt = Date.now() + 1_000
+  // Tokens have whole seconds, and count from the moment on in which those before were ended.
+  const tokenOf: Community['tokenOf'] = async (userId, issuedAt = Date.now() + 1_000) => {
     const token = await signSharedSecretToken(jwtSecret, { userId, issuedAt, expiresAt: issuedAt + 60_000 })
     return { authorization: `Bearer ${token}` }
   }

@@ -2,13 +2,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Passwords } from '../../access/passwords.ts'
 import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
-import { lengthOf } from '../../directory/field-types.ts'
 import type { FieldName } from '../../directory/fields.ts'
 import type { Patch } from '../../directory/patch.ts'
 import { lackOfScope } from '../../directory/policy.ts'
 import { context } from '../contract.ts'
 import { entityTag } from '../request.ts'
-import { readFields, type Sent, tellIgnored } from './decode.ts'
+import { readFields, readTexts, type Sent, tellIgnored } from './decode.ts'
+import { judgePassword } from './password.ts'
 import { credentialsNeeded, type People } from './people.ts'
 import { encodeAccount, encodeUser, properties } from './wire.ts'
 
@@ -47,15 +47,11 @@ export function createAccount({ directory, people, passwords, verifyToken }: Acc
     },
 
     verifyToken: async (request: FastifyRequest) => {
-      const { values, several, problems } = await readFields(request)
-      const token = values.get('token')
-      const wrong = [...problems]
-      if (token === undefined || token === '') wrong.push({ property: 'token', message: 'is required' })
-      else if (typeof token !== 'string' || several.has('token'))
-        wrong.push({ property: 'token', message: 'must be one string' })
-      if (wrong.length > 0) throw new DirectoryError(refusal('invalid', 'The request is not valid', wrong))
+      const { texts, problems } = await readTexts(request, ['token'])
+      if (texts.token === undefined)
+        throw new DirectoryError(refusal('invalid', 'The request is not valid', problems))
       if (verifyToken === undefined) throw new DirectoryError(noTokens)
-      await verifyToken(String(token))
+      await verifyToken(texts.token)
       return {}
     },
   }
@@ -97,20 +93,6 @@ function decodeNew({ values, several, problems }: Sent) {
   const problem = several.has('password') ? 'must be given once' : judgePassword(password)
   if (problem !== undefined) found.push({ property: 'password', message: problem })
   return { patch: patch as Patch, password: String(password), ignored, problems: found }
-}
-
-const kinds = [/\p{Ll}/u, /\p{Lu}/u, /\p{Nd}/u, /[^\p{L}\p{Nd}]/u]
-
-/** 8 to 128 characters, of at least three of the four kinds; what is wrong, where something is. */
-export function judgePassword(value: unknown): string | undefined {
-  if (value === undefined || value === null || value === '') return 'is required'
-  if (typeof value !== 'string') return 'must be a string'
-  if (!value.isWellFormed()) return 'must be well-formed Unicode, without lone surrogates'
-  const length = lengthOf(value)
-  if (length < 8) return 'must be at least 8 characters'
-  if (length > 128) return 'must be at most 128 characters'
-  const isMixed = kinds.filter((kind) => kind.test(value)).length >= 3
-  return isMixed ? undefined : 'must have three of these: small letters, capital letters, digits, others'
 }
 
 type Query = Readonly<Record<string, string | readonly string[]>>

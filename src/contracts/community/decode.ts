@@ -74,6 +74,36 @@ function fromForm({ fields }: Form): Sent {
   return { ...sent(values, true), several }
 }
 
+export interface SentTexts<N extends string> {
+  /** Those that are sound. */
+  readonly texts: { readonly [K in N]?: string }
+  /** Names that mean nothing here. */
+  readonly ignored: readonly string[]
+  /** Of each of the others there is one. */
+  readonly problems: readonly Problem[]
+}
+
+/** The texts that a body must have, each of them once. */
+export async function readTexts<N extends string>(
+  request: FastifyRequest,
+  names: readonly N[],
+): Promise<SentTexts<N>> {
+  const { values, several, problems } = await readFields(request)
+  const isUnread = problems.length > 0
+  const texts: { [K in N]?: string } = {}
+  const found: Problem[] = [...problems]
+  for (const name of isUnread ? [] : names) {
+    const value = values.get(name)
+    if (value === undefined || value === null || value === '')
+      found.push({ property: name, message: 'is required' })
+    else if (typeof value !== 'string' || several.has(name))
+      found.push({ property: name, message: 'must be one string' })
+    else texts[name] = value
+  }
+  const known: readonly string[] = names
+  return { texts, ignored: [...values.keys()].filter((name) => !known.includes(name)), problems: found }
+}
+
 /** Drains it, so that the rest of the form is read. */
 function refuseFile(problems: Problem[]): TakeFile {
   return async ({ name, bytes }) => {

@@ -248,6 +248,21 @@ export const docs = {
     body: contentOf({ type: 'object', properties: settings.properties }),
     response: { 200: settings, ...refused },
   },
+  changePassword: {
+    summary: 'Change one’s own password; what was issued before counts no more',
+    tags,
+    params,
+    headers: ifMatch,
+    body: contentOf({
+      type: 'object',
+      properties: {
+        password: { ...password, description: 'The current one' },
+        new_password: { ...password, description: 'Of three of the four kinds of characters' },
+      },
+      required: ['password', 'new_password'],
+    }),
+    response: { 204: { type: 'null', description: 'Changed' }, ...refused },
+  },
   createAccount: {
     summary: 'Make an account, for administrators',
     tags,

@@ -5,6 +5,8 @@ import type {
   FastifySchema,
   RouteHandlerMethod,
 } from 'fastify'
+import type { Confirmation } from '../../access/confirmation.ts'
+import { createPasswordChange } from '../../access/password-change.ts'
 import { type Contract, isUnder } from '../contract.ts'
 import { type AccountOptions, createAccount } from './account.ts'
 import { bodyTypes, requireJsonAccepted } from './decode.ts'
@@ -12,6 +14,7 @@ import { docs } from './docs.ts'
 import { refuse } from './errors.ts'
 import { generatedPath, generatedPictures, sendGenerated } from './initials.ts'
 import { createMatch } from './match.ts'
+import { createPassword } from './password.ts'
 import { createPeople } from './people.ts'
 import { createProfile } from './profile.ts'
 import { createSearch } from './search.ts'
@@ -21,11 +24,12 @@ export interface CommunityOptions {
   /** What addresses in answers start with; undefined for what each request says. */
   readonly publicUrl: string | undefined
   readonly passwords: AccountOptions['passwords']
+  readonly confirmation: Confirmation
   readonly verifyToken: AccountOptions['verifyToken']
 }
 
 /** The community's API, `/api/v2/…`. */
-export function community({ publicUrl, passwords, verifyToken }: CommunityOptions): Contract {
+export function community({ publicUrl, passwords, confirmation, verifyToken }: CommunityOptions): Contract {
   return {
     name: 'community',
     knowsCredentials: true,
@@ -38,6 +42,8 @@ export function community({ publicUrl, passwords, verifyToken }: CommunityOption
       const search = createSearch({ directory, people })
       const account = createAccount({ directory, people, passwords, verifyToken })
       const settings = createSettings({ directory, people })
+      const change = createPasswordChange({ directory, passwords, confirmation })
+      const password = createPassword({ people, change })
       const match = createMatch({ directory, people })
       const add = adder(app)
 
@@ -54,6 +60,7 @@ export function community({ publicUrl, passwords, verifyToken }: CommunityOption
       add('GET', '/api/v2/user/:id/counters', docs.counters, profile.counters)
       add('GET', '/api/v2/user/:id/settings', docs.settings, settings.get)
       add('PATCH', '/api/v2/user/:id/settings', docs.updateSettings, settings.update)
+      add('PATCH', '/api/v2/user/:id/change_password', docs.changePassword, password)
       add('POST', '/api/v2/account/create', docs.createAccount, account.create)
       add('GET', '/api/v2/account/search', docs.searchAccount, account.search)
       add('POST', '/api/v2/jwt/verify_token', docs.verifyToken, account.verifyToken)

@@ -1,8 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { faultOfPassword } from '../../access/password-rule.ts'
 import type { Passwords } from '../../access/passwords.ts'
 import type { Context, Directory, Result } from '../../directory/directory.ts'
 import { type Code, DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
-import { lengthOf } from '../../directory/field-types.ts'
 import type { FieldName } from '../../directory/fields.ts'
 import { lackOfScope } from '../../directory/policy.ts'
 import { parseId, type User } from '../../directory/user.ts'
@@ -122,13 +122,8 @@ export function decodeNew(body: object): DecodedNew {
 
 /** What is wrong with a password that somebody shall have. */
 export function judgePassword(value: unknown, property = 'password'): Problem | undefined {
-  const problem = (message: string) => ({ property, message })
-  if (value === undefined) return problem('is required')
-  if (typeof value !== 'string') return problem('must be a string')
-  if (!value.isWellFormed()) return problem('must be well-formed Unicode, without lone surrogates')
-  const length = lengthOf(value)
-  if (length < 8) return problem('must be at least 8 characters')
-  return length > 128 ? problem('must be at most 128 characters') : undefined
+  const message = faultOfPassword(value)
+  return message === undefined ? undefined : { property, message }
 }
 
 /** The hash of a password, but of none that comes with problems: nothing is made of such a request. */
