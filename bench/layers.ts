@@ -44,6 +44,13 @@ const store: Store = {
   receipt: async () => undefined,
   credentials: async () => undefined,
   settings: { get: async () => ({}), set: async () => {} },
+  outbox: {
+    add: async () => {},
+    take: async () => [],
+    remove: async () => {},
+    postpone: async () => {},
+    backlog: async () => ({ count: 0, oldest: null }),
+  },
   documents: {
     put: async () => {},
     find: async () => undefined,

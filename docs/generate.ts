@@ -56,6 +56,7 @@ const store = {
   counters: { get: absent, change: absent },
   credentials: absent,
   settings: { get: absent, set: absent },
+  outbox: { add: absent, take: absent, remove: absent, postpone: absent, backlog: absent },
   documents: {
     put: absent,
     find: absent,

@@ -52,7 +52,7 @@ function fail(warning: string): void {
 async function empty({ sql }: Database): Promise<void> {
   await sql.unsafe(
     `DELETE FROM users; DELETE FROM claims; DELETE FROM changes; DELETE FROM keys;
-     DELETE FROM receipts; DELETE FROM counters; DELETE FROM passwords; DELETE FROM validity; DELETE FROM documents; DELETE FROM settings;
+     DELETE FROM receipts; DELETE FROM counters; DELETE FROM passwords; DELETE FROM validity; DELETE FROM documents; DELETE FROM settings; DELETE FROM outbox;
      ALTER SEQUENCE user_ids RESTART; ALTER SEQUENCE changes_seq_seq RESTART`,
   )
 }

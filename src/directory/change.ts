@@ -2,6 +2,7 @@ import type { Actor } from './actor.ts'
 import type { Claim } from './claims.ts'
 import type { Value } from './field-types.ts'
 import type { FieldName } from './fields.ts'
+import type { Mail } from './mail.ts'
 import type { User } from './user.ts'
 
 export type ChangeKind = 'created' | 'updated' | 'removed' | 'restored' | 'erased'
@@ -29,8 +30,8 @@ export interface Change {
 /**
  * What a store writes for one command, whole or not at all: the user row, the claims taken and
  * given up, and the row of the change log. An erasure also blanks the values in the user's older rows
- * of the log, and removes the password, the counters the receipts and the
- * documents that are about the user, and since when tokens count.
+ * of the log, and removes the password, the counters, the receipts, the
+ * documents and the mails that are about the user, and since when tokens count.
  */
 export interface Unit {
   readonly user: User
@@ -43,4 +44,6 @@ export interface Unit {
   readonly password?: string
   /** Ends what was issued to the user before: milliseconds since 1970, UTC. It never goes back. */
   readonly tokensValidFrom?: number
+  /** To be sent once the unit is written, and not otherwise; about the unit's user. */
+  readonly mails?: readonly Mail[]
 }

@@ -16,6 +16,7 @@ import type {
 import { type Problem, type Refusal, refusal } from './errors.ts'
 import type { Rules } from './field-types.ts'
 import { catalogue, type FieldName, fieldNames } from './fields.ts'
+import { type Mail, noticeLife } from './mail.ts'
 import { type Applied, apply, type Patch } from './patch.ts'
 import { type Action, permit, type Relation } from './policy.ts'
 import { claimsOf, derivedValues, isVisible, noFields, type Status, type User } from './user.ts'
@@ -191,7 +192,14 @@ function decidePassword(current: User | undefined, command: SetPassword): Decisi
   const { unit } = commit(current, current, 'updated', command, [])
   const change: Change = { ...unit.change, fields: { password: [null, null] } }
   const { password, at } = command
-  return { outcome: 'commit', unit: { ...unit, change, password, tokensValidFrom: at } }
+  const mails = noticeOf(current, command)
+  return { outcome: 'commit', unit: { ...unit, change, password, tokensValidFrom: at, mails } }
+}
+
+/** Whoever has a password is told when it is another one: it may not have been them. */
+function noticeOf({ id: userId, email: to }: User, { changeId: id, at }: SetPassword): Mail[] {
+  if (to === null) return []
+  return [{ id, kind: 'password_changed', to, userId, at, expiresAt: at + noticeLife, values: {} }]
 }
 
 function decideImport(current: User | undefined, command: Import, rules: Rules): Decision {

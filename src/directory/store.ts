@@ -7,6 +7,7 @@ import type { DocumentStore } from './document.ts'
 import type { Problem, Refusal } from './errors.ts'
 import { refusal } from './errors.ts'
 import type { KeyStore } from './key.ts'
+import type { Outbox } from './mail.ts'
 import type { Conditions, Listing, ListQuery } from './query.ts'
 import type { Receipt } from './receipt.ts'
 import type { Found, SearchQuery } from './search.ts'
@@ -79,6 +80,8 @@ export interface Store {
   readonly keys: KeyStore
   /** What the authorization server keeps. */
   readonly documents: DocumentStore
+  /** Mails that wait to be sent. */
+  readonly outbox: Outbox
   /** What people want to be told of. */
   readonly settings: SettingStore
   /**

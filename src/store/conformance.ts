@@ -10,6 +10,7 @@ import { keepingDocuments } from './conformance/documents.ts'
 import { keepingKeys } from './conformance/keys.ts'
 import { lasting } from './conformance/lasting.ts'
 import { erasing, logging } from './conformance/logging.ts'
+import { keepingMails } from './conformance/mailing.ts'
 import { previewing } from './conformance/previewing.ts'
 import { finding, paging } from './conformance/reading.ts'
 import { repeating } from './conformance/repeating.ts'
@@ -48,6 +49,7 @@ export function storeConformance(name: string, open: () => Promise<Fixture>): vo
       keepingPasswords,
       keepingCredentials,
       keepingDocuments,
+      keepingMails,
       keepingKeys,
     ])
       cases(given)

@@ -1,6 +1,7 @@
 import type { Change, Unit } from '../../directory/change.ts'
 import type { Claim } from '../../directory/claims.ts'
 import type { User } from '../../directory/user.ts'
+import { mailRows } from './outbox.ts'
 import type { Parameter, Statement } from './pool.ts'
 import { columns, columnType, toSql } from './rows.ts'
 
@@ -58,7 +59,7 @@ const parts: readonly Part[] = [
     sql: () => `UPDATE changes SET fields = coalesce(
         (SELECT jsonb_object_agg(entry.key, '[null, null]'::jsonb) FROM jsonb_each(changes.fields) AS entry), '{}')
       FROM written WHERE changes.user_id = written.id`,
-    returning: 'forget(id), forget_settings(id)',
+    returning: 'forget(id), forget_settings(id), forget_outbox(id)',
   },
   {
     name: 'password',
@@ -82,6 +83,14 @@ const parts: readonly Part[] = [
         ON given.user_id = written.id
       ON CONFLICT (user_id) DO UPDATE
         SET tokens_valid_from = greatest(validity.tokens_valid_from, excluded.tokens_valid_from)`,
+  },
+  {
+    name: 'mailed',
+    isIn: ({ mails }) => mails !== undefined && mails.length > 0,
+    alone: true,
+    rows: (units) => units.flatMap(({ mails = [] }) => mails.map(mailRows.of)),
+    sql: (given) => `INSERT INTO outbox (${mailRows.columns}) SELECT ${mailRows.values}
+      FROM written JOIN jsonb_to_recordset(${given}) AS mail ${mailRows.type} ON mail.user_id = written.id`,
   },
 ]
 

@@ -13,6 +13,7 @@ import { createCredentialReader } from './credentials.ts'
 import { createDocumentStore } from './documents.ts'
 import { createKeyStore } from './keys.ts'
 import { createLanes } from './lanes.ts'
+import { createOutbox } from './outbox.ts'
 import { createPool, patience } from './pool.ts'
 import { prepare } from './prepare.ts'
 import { createQueues, plan, type Waiting } from './queue.ts'
@@ -57,6 +58,7 @@ export async function openPostgres({
   const keys = createKeyStore((...asked) => track(() => units.read(...asked)))
   const settings = createSettingStore((...asked) => track(() => units.read(...asked)))
   const documents = createDocumentStore((...asked) => track(() => units.read(...asked)))
+  const outbox = createOutbox((...asked) => track(() => units.read(...asked)))
   const inTurn = createLanes()
   const transact = createTransactions(pool, units.committedOf)
   const changeAll = createBatches(units, transact, rules)
@@ -181,6 +183,7 @@ export async function openPostgres({
     page: (query) => track(() => units.page(query)),
     keys,
     documents,
+    outbox,
     settings,
     list: (query, signal) => track(() => units.list(query, signal)),
     search: (query) => track(() => searching.search(query)),

@@ -2,6 +2,7 @@ import type { Plan } from '../../directory/batch.ts'
 import type { Change, Unit } from '../../directory/change.ts'
 import type { Claim } from '../../directory/claims.ts'
 import type { User } from '../../directory/user.ts'
+import { mailRows } from './outbox.ts'
 import type { Run, Statement } from './pool.ts'
 import { keep } from './receipts.ts'
 import { columns } from './rows.ts'
@@ -22,6 +23,7 @@ export async function writePlan({ steps }: Plan, run: Run): Promise<void> {
     ...writeLog(units),
     ...setPasswords(kept),
     ...endTokens(kept),
+    ...addMails(kept),
     ...forget([...erased]),
     ...(receipts.length > 0 ? keep(receipts) : []),
   ]
@@ -120,6 +122,14 @@ function endTokens(units: readonly Unit[]): Statement[] {
   )
 }
 
+function addMails(units: readonly Unit[]): Statement[] {
+  return withList(
+    `INSERT INTO outbox (${mailRows.columns}) SELECT ${mailRows.values}
+     FROM jsonb_to_recordset($1::text::jsonb) AS mail ${mailRows.type}`,
+    units.flatMap(({ mails = [] }) => mails.map(mailRows.of)),
+  )
+}
+
 function forget(ids: readonly number[]): Statement[] {
   const erased = 'IN (SELECT value::bigint FROM jsonb_array_elements_text($1::text::jsonb))'
   return [
@@ -129,7 +139,7 @@ function forget(ids: readonly number[]): Statement[] {
        WHERE user_id ${erased}`,
       ids,
     ),
-    ...['receipts', 'counters', 'passwords', 'validity', 'documents'].flatMap((table) =>
+    ...['receipts', 'counters', 'passwords', 'validity', 'documents', 'settings', 'outbox'].flatMap((table) =>
       withList(`DELETE FROM ${table} WHERE user_id ${erased}`, ids),
     ),
   ]

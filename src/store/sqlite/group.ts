@@ -10,6 +10,7 @@ import { cachedUsers, createUserCache } from './cache.ts'
 import { createCounterWriter } from './counters.ts'
 import { createDocumentWriter, type DocumentDone, type DocumentTask } from './documents.ts'
 import { createKeyWriter, type KeyDone, type KeyTask } from './keys.ts'
+import { createOutboxWriter, type OutboxDone, type OutboxTask } from './outbox.ts'
 import { createReceipts, type Expired, type ExpireTask } from './receipts.ts'
 import { type PackedOutcome, pack, packOutcome } from './rows.ts'
 import { createSettingWriter, type SettingDone, type SettingTask } from './settings.ts'
@@ -22,7 +23,7 @@ export interface Batch {
 }
 
 /** What the writer can be asked to do. */
-export type Task = Command | Batch | Count | KeyTask | ExpireTask | DocumentTask | SettingTask
+export type Task = Command | Batch | Count | KeyTask | ExpireTask | DocumentTask | SettingTask | OutboxTask
 
 /** What comes of it. */
 export type Done =
@@ -32,6 +33,7 @@ export type Done =
   | KeyDone
   | DocumentDone
   | SettingDone
+  | OutboxDone
   | Expired
 
 /** That, or why there is none: plain data, to be sent to the main thread. */
@@ -42,6 +44,7 @@ export type Reply =
   | KeyDone
   | DocumentDone
   | SettingDone
+  | OutboxDone
   | Expired
   | { readonly outcome: 'unavailable'; readonly reason: string }
   | { readonly outcome: 'failed'; readonly reason: string }
@@ -74,6 +77,7 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
   const runKeyTask = createKeyWriter(db)
   const runSettingTask = createSettingWriter(db)
   const runDocumentTask = createDocumentWriter(db)
+  const runOutboxTask = createOutboxWriter(db)
   const runCount = createCounterWriter(db, receipts, readUser)
   const ground: Ground = {
     user: readUser,
@@ -116,6 +120,8 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
         return { reply: runSettingTask(task) }
       case 'document':
         return { reply: runDocumentTask(task) }
+      case 'outbox':
+        return { reply: runOutboxTask(task) }
       case 'count':
         return { reply: runCount(task) }
       case 'expire':

@@ -17,6 +17,7 @@ import type { Done, Task } from './group.ts'
 import { createKeyStore } from './keys.ts'
 import { createLanes } from './lanes.ts'
 import { createListReader, lists } from './list.ts'
+import { createOutbox } from './outbox.ts'
 import { own } from './owner.ts'
 import { createReceiptReader, type Expired } from './receipts.ts'
 import { columns, toSql, toUser } from './rows.ts'
@@ -136,6 +137,7 @@ function writes(send: Send, db: DatabaseSync) {
     counters: createCounterStore(db, (count) => run(count)),
     keys: createKeyStore(db, (task) => run(task)),
     documents: createDocumentStore(db, (task) => run(task)),
+    outbox: createOutbox(db, (task) => run(task)),
     settings: createSettingStore(db, (task) => run(task)),
   }
 }

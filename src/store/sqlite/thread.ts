@@ -79,6 +79,7 @@ export async function startWriter({ path, rules, onFatal, maxPages, cache }: Thr
         case 'key':
         case 'document':
         case 'setting':
+        case 'outbox':
         case 'expired':
           resolve(reply)
           break

@@ -2,6 +2,7 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import type { Change, Unit } from '../../directory/change.ts'
 import type { Claim } from '../../directory/claims.ts'
 import { maxId, type User } from '../../directory/user.ts'
+import { createMailWriter } from './outbox.ts'
 import { columns, toSql, toUser } from './rows.ts'
 
 /** The statements: inside a transaction that is somebody else's affair. */
@@ -30,9 +31,10 @@ export function createUnits(db: DatabaseSync) {
        (SELECT json_group_object(key, json_array(NULL, NULL)) FROM json_each(changes.fields))
      WHERE seq IN (SELECT seq FROM chain)`,
   )
-  const forget = ['passwords', 'validity', 'counters', 'receipts', 'documents', 'settings'].map((table) =>
-    db.prepare(`DELETE FROM ${table} WHERE user_id = ?`),
+  const forget = ['passwords', 'validity', 'counters', 'receipts', 'documents', 'settings', 'outbox'].map(
+    (table) => db.prepare(`DELETE FROM ${table} WHERE user_id = ?`),
   )
+  const addMail = createMailWriter(db)
   const setPassword = db.prepare(
     `INSERT INTO passwords (user_id, hash) VALUES (?, ?)
      ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash`,
@@ -90,7 +92,16 @@ export function createUnits(db: DatabaseSync) {
       return row === undefined ? undefined : Number(row.user_id)
     },
 
-    write({ user, changed, take: taken, release, change, password, tokensValidFrom }: Unit): void {
+    write({
+      user,
+      changed,
+      take: taken,
+      release,
+      change,
+      password,
+      tokensValidFrom,
+      mails = [],
+    }: Unit): void {
       const seq = writeLog(change)
       if (user.version === 1) {
         insert.run(seq, ...columns.map((name) => toSql(user[name])))
@@ -105,6 +116,7 @@ export function createUnits(db: DatabaseSync) {
       for (const { kind, key } of taken) take.run(kind, key, user.id)
       if (password !== undefined) setPassword.run(user.id, password)
       if (tokensValidFrom !== undefined) endTokens.run(user.id, tokensValidFrom)
+      mails.forEach(addMail)
     },
 
     /**

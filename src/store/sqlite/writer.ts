@@ -4,6 +4,7 @@ import type { Rules } from '../../directory/field-types.ts'
 import type { CopierOptions, FromCopier, ToCopier } from './copier.ts'
 import { createGroups, FatalError, isFailedSync, type Reply, type Task } from './group.ts'
 import { migrate } from './migrate.ts'
+import { releaseTaken } from './outbox.ts'
 
 /**
  * The writer thread: it owns the only connection that writes. Messages that arrive while a group
@@ -35,6 +36,7 @@ function open({ path, rules, maxPages }: WriterOptions) {
   db.exec('PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16384; PRAGMA secure_delete = ON')
   if (maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${maxPages}`)
   migrate(db)
+  releaseTaken(db)
   return { db, commit: createGroups(db, rules) }
 }
 
