@@ -51,6 +51,14 @@ const store: Store = {
     postpone: async () => {},
     backlog: async () => ({ count: 0, oldest: null }),
   },
+  pictures: {
+    note: async () => true,
+    giveUp: async () => [],
+    removed: async () => {},
+    avatars: async () => [],
+    addAvatar: async () => undefined,
+    removeAvatar: async () => {},
+  },
   documents: {
     put: async () => {},
     find: async () => undefined,

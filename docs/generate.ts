@@ -57,6 +57,10 @@ const store = {
   credentials: absent,
   settings: { get: absent, set: absent },
   outbox: { add: absent, take: absent, remove: absent, postpone: absent, backlog: absent },
+  pictures: {
+    ...{ note: absent, giveUp: absent, removed: absent },
+    ...{ avatars: absent, addAvatar: absent, removeAvatar: absent },
+  },
   documents: {
     put: absent,
     find: absent,

@@ -8,6 +8,7 @@ import type { Problem, Refusal } from './errors.ts'
 import { refusal } from './errors.ts'
 import type { KeyStore } from './key.ts'
 import type { Outbox } from './mail.ts'
+import type { PictureStore } from './picture.ts'
 import type { Conditions, Listing, ListQuery } from './query.ts'
 import type { Receipt } from './receipt.ts'
 import type { Found, SearchQuery } from './search.ts'
@@ -82,6 +83,8 @@ export interface Store {
   readonly documents: DocumentStore
   /** Mails that wait to be sent. */
   readonly outbox: Outbox
+  /** Which pictures there are, and whose. */
+  readonly pictures: PictureStore
   /** What people want to be told of. */
   readonly settings: SettingStore
   /**

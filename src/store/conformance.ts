@@ -11,6 +11,7 @@ import { keepingKeys } from './conformance/keys.ts'
 import { lasting } from './conformance/lasting.ts'
 import { erasing, logging } from './conformance/logging.ts'
 import { keepingMails } from './conformance/mailing.ts'
+import { keepingPictures } from './conformance/pictures.ts'
 import { previewing } from './conformance/previewing.ts'
 import { finding, paging } from './conformance/reading.ts'
 import { repeating } from './conformance/repeating.ts'
@@ -51,6 +52,7 @@ export function storeConformance(name: string, open: () => Promise<Fixture>): vo
       keepingDocuments,
       keepingMails,
       keepingKeys,
+      keepingPictures,
     ])
       cases(given)
     agreeingWithTheModel(open)

@@ -59,7 +59,7 @@ const parts: readonly Part[] = [
     sql: () => `UPDATE changes SET fields = coalesce(
         (SELECT jsonb_object_agg(entry.key, '[null, null]'::jsonb) FROM jsonb_each(changes.fields) AS entry), '{}')
       FROM written WHERE changes.user_id = written.id`,
-    returning: 'forget(id), forget_settings(id), forget_outbox(id)',
+    returning: 'forget(id), forget_settings(id), forget_outbox(id), forget_pictures(id)',
   },
   {
     name: 'password',

@@ -14,6 +14,7 @@ import { createDocumentStore } from './documents.ts'
 import { createKeyStore } from './keys.ts'
 import { createLanes } from './lanes.ts'
 import { createOutbox } from './outbox.ts'
+import { createPictureStore } from './pictures.ts'
 import { createPool, patience } from './pool.ts'
 import { prepare } from './prepare.ts'
 import { createQueues, plan, type Waiting } from './queue.ts'
@@ -57,6 +58,7 @@ export async function openPostgres({
   const queues = createQueues(settle)
   const keys = createKeyStore((...asked) => track(() => units.read(...asked)))
   const settings = createSettingStore((...asked) => track(() => units.read(...asked)))
+  const pictures = createPictureStore((...asked) => track(() => units.read(...asked)))
   const documents = createDocumentStore((...asked) => track(() => units.read(...asked)))
   const outbox = createOutbox((...asked) => track(() => units.read(...asked)))
   const inTurn = createLanes()
@@ -184,6 +186,7 @@ export async function openPostgres({
     keys,
     documents,
     outbox,
+    pictures,
     settings,
     list: (query, signal) => track(() => units.list(query, signal)),
     search: (query) => track(() => searching.search(query)),

@@ -139,8 +139,16 @@ function forget(ids: readonly number[]): Statement[] {
        WHERE user_id ${erased}`,
       ids,
     ),
-    ...['receipts', 'counters', 'passwords', 'validity', 'documents', 'settings', 'outbox'].flatMap((table) =>
-      withList(`DELETE FROM ${table} WHERE user_id ${erased}`, ids),
-    ),
+    ...[
+      'receipts',
+      'counters',
+      'passwords',
+      'validity',
+      'documents',
+      'settings',
+      'outbox',
+      'avatars',
+    ].flatMap((table) => withList(`DELETE FROM ${table} WHERE user_id ${erased}`, ids)),
+    ...withList(`UPDATE pictures SET unused_since = 0 WHERE given_up_at IS NULL AND user_id ${erased}`, ids),
   ]
 }

@@ -11,6 +11,7 @@ import { createCounterWriter } from './counters.ts'
 import { createDocumentWriter, type DocumentDone, type DocumentTask } from './documents.ts'
 import { createKeyWriter, type KeyDone, type KeyTask } from './keys.ts'
 import { createOutboxWriter, type OutboxDone, type OutboxTask } from './outbox.ts'
+import { createPictureWriter, type PictureDone, type PictureTask } from './pictures.ts'
 import { createReceipts, type Expired, type ExpireTask } from './receipts.ts'
 import { type PackedOutcome, pack, packOutcome } from './rows.ts'
 import { createSettingWriter, type SettingDone, type SettingTask } from './settings.ts'
@@ -23,7 +24,16 @@ export interface Batch {
 }
 
 /** What the writer can be asked to do. */
-export type Task = Command | Batch | Count | KeyTask | ExpireTask | DocumentTask | SettingTask | OutboxTask
+export type Task =
+  | Command
+  | Batch
+  | Count
+  | KeyTask
+  | ExpireTask
+  | DocumentTask
+  | SettingTask
+  | OutboxTask
+  | PictureTask
 
 /** What comes of it. */
 export type Done =
@@ -34,6 +44,7 @@ export type Done =
   | DocumentDone
   | SettingDone
   | OutboxDone
+  | PictureDone
   | Expired
 
 /** That, or why there is none: plain data, to be sent to the main thread. */
@@ -45,6 +56,7 @@ export type Reply =
   | DocumentDone
   | SettingDone
   | OutboxDone
+  | PictureDone
   | Expired
   | { readonly outcome: 'unavailable'; readonly reason: string }
   | { readonly outcome: 'failed'; readonly reason: string }
@@ -76,6 +88,7 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
   const receipts = createReceipts(db)
   const runKeyTask = createKeyWriter(db)
   const runSettingTask = createSettingWriter(db)
+  const runPictureTask = createPictureWriter(db)
   const runDocumentTask = createDocumentWriter(db)
   const runOutboxTask = createOutboxWriter(db)
   const runCount = createCounterWriter(db, receipts, readUser)
@@ -118,6 +131,8 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
         return { reply: runKeyTask(task) }
       case 'setting':
         return { reply: runSettingTask(task) }
+      case 'picture':
+        return { reply: runPictureTask(task) }
       case 'document':
         return { reply: runDocumentTask(task) }
       case 'outbox':

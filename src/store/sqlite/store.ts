@@ -19,6 +19,7 @@ import { createLanes } from './lanes.ts'
 import { createListReader, lists } from './list.ts'
 import { createOutbox } from './outbox.ts'
 import { own } from './owner.ts'
+import { createPictureStore } from './pictures.ts'
 import { createReceiptReader, type Expired } from './receipts.ts'
 import { columns, toSql, toUser } from './rows.ts'
 import type { SearchOptions } from './search.ts'
@@ -139,6 +140,7 @@ function writes(send: Send, db: DatabaseSync) {
     documents: createDocumentStore(db, (task) => run(task)),
     outbox: createOutbox(db, (task) => run(task)),
     settings: createSettingStore(db, (task) => run(task)),
+    pictures: createPictureStore(db, (task) => run(task)),
   }
 }
 

@@ -80,6 +80,7 @@ export async function startWriter({ path, rules, onFatal, maxPages, cache }: Thr
         case 'document':
         case 'setting':
         case 'outbox':
+        case 'picture':
         case 'expired':
           resolve(reply)
           break

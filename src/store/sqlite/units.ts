@@ -31,8 +31,19 @@ export function createUnits(db: DatabaseSync) {
        (SELECT json_group_object(key, json_array(NULL, NULL)) FROM json_each(changes.fields))
      WHERE seq IN (SELECT seq FROM chain)`,
   )
-  const forget = ['passwords', 'validity', 'counters', 'receipts', 'documents', 'settings', 'outbox'].map(
-    (table) => db.prepare(`DELETE FROM ${table} WHERE user_id = ?`),
+  const forget = [
+    'passwords',
+    'validity',
+    'counters',
+    'receipts',
+    'documents',
+    'settings',
+    'outbox',
+    'avatars',
+  ].map((table) => db.prepare(`DELETE FROM ${table} WHERE user_id = ?`))
+  // Time 0 has their files removed next.
+  const forgetPictures = db.prepare(
+    'UPDATE pictures SET unused_since = 0 WHERE user_id = ? AND given_up_at IS NULL',
   )
   const addMail = createMailWriter(db)
   const setPassword = db.prepare(
@@ -74,7 +85,7 @@ export function createUnits(db: DatabaseSync) {
   /** @returns the sequence number of the new row */
   function writeLog(change: Change): number | bigint {
     const { changeId, userId, version, at, actor, contract, requestId, kind } = change
-    if (kind === 'erased') for (const statement of [blank, ...forget]) statement.run(userId)
+    if (kind === 'erased') for (const statement of [blank, ...forget, forgetPictures]) statement.run(userId)
     const fields = JSON.stringify(change.fields)
     return log.run(userId, changeId, version, at, actor.kind, actor.id, contract, requestId, kind, fields)
       .lastInsertRowid

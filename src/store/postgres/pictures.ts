@@ -1,0 +1,43 @@
+import type { PictureStore } from '../../directory/picture.ts'
+import { pictureStatements as statements, toAvatar } from '../sql/pictures.ts'
+import { toWriteError } from './connection.ts'
+import { type Parameter, patience, type Row, type Statement } from './pool.ts'
+
+/** What is said as `?1` there is `$1` here. */
+const numbered = (text: string) => text.replaceAll('?', '$')
+
+// The user's row stands for the list: an erasure waits for it, or is waited for.
+const addAvatar = statements.addAvatar('FOR NO KEY UPDATE')
+const removed = statements.removed('SELECT jsonb_array_elements_text(?1::text::jsonb)')
+
+/**
+ * Pictures. What writes here does the same however often it is done, so it is tried again like what reads.
+ * @param run runs a statement, again where it fails for a reason that passes
+ */
+export function createPictureStore(
+  run: (statement: Statement, ms?: number, toError?: (error: unknown) => unknown) => Promise<readonly Row[]>,
+): PictureStore {
+  const read = (text: string, parameters: readonly Parameter[]) =>
+    run({ text: numbered(text), parameters, prepare: true })
+  const write = (text: string, parameters: readonly Parameter[]) =>
+    run({ text: numbered(text), parameters, prepare: true }, patience, toWriteError)
+  return {
+    note: async ({ picture, userId, at }) => (await write(statements.note, [picture, userId, at])).length > 0,
+    async giveUp(unusedSince, at) {
+      await write(statements.keepUsed, [unusedSince])
+      await write(statements.giveUp, [unusedSince, at])
+      await write(statements.forget, [unusedSince])
+      return (await read(statements.givenUp, [])).map(({ id }) => String(id))
+    },
+    removed: async (pictures, at) => void (await write(removed, [JSON.stringify(pictures), at])),
+    avatars: async (userId) => (await read(statements.avatars, [userId])).map(toAvatar),
+    async addAvatar({ picture, userId, at }) {
+      const [row] = await write(addAvatar, [picture, userId, at])
+      return row && toAvatar(row)
+    },
+    async removeAvatar(userId, id, at) {
+      await write(statements.released, [userId, id, at])
+      await write(statements.removeAvatar, [userId, id])
+    },
+  }
+}
