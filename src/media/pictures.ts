@@ -1,0 +1,88 @@
+import { createHash } from 'node:crypto'
+import { unavailable } from '../directory/errors.ts'
+import type { PictureKind, PictureStore } from '../directory/picture.ts'
+import { isReference, type PictureFiles } from './files.ts'
+import { type Files, fileName, formatNames, sizes } from './formats.ts'
+import type { Renderer } from './renderer.ts'
+import { sniff } from './sniff.ts'
+import type { Spool, Spooled } from './spool.ts'
+
+export interface PicturesOptions {
+  readonly store: Pick<PictureStore, 'note'>
+  readonly files: Pick<PictureFiles, 'put' | 'get'>
+  readonly renderer: Pick<Renderer, 'render'>
+  readonly spool: Spool
+  /** Milliseconds since 1970, UTC. */
+  readonly now: () => number
+}
+
+/** Pictures, from what somebody sends to what everybody is shown. */
+export type Pictures = ReturnType<typeof createPictures>
+
+/** What was made of a file, or what is wrong with it, said so that it can be put right. */
+export type Rendered = { readonly files: Files } | { readonly problem: string }
+
+export function createPictures({ store, files, renderer, spool, now }: PicturesOptions) {
+  return {
+    /** Begins to take the files of a request. Rejects with a DirectoryError `unavailable` where too many are on their way. */
+    receive: spool.open,
+
+    /** What a file's first bytes tell, at no cost: what is wrong with it, if they tell that. */
+    glance: judgeHead,
+
+    /**
+     * Decodes a file, and makes of it what is kept.
+     * Rejects with a DirectoryError `unavailable` where too much is to be decoded.
+     */
+    async render(kind: PictureKind, file: Spooled): Promise<Rendered> {
+      const format = sniff(file.head)
+      if (format === undefined) return { problem: judgeHead(file) ?? notOne }
+      const reply = await renderer.render({ path: file.path, format, kind })
+      return 'files' in reply ? { files: new Map(reply.files) } : reply
+    },
+
+    /** The reference that a picture will have, unless one with it was given up lately. */
+    referenceOf,
+
+    /**
+     * Stores a picture. It is on disk when this resolves, and kept for a while though nothing refers to it.
+     * Rejects with a DirectoryError `unavailable` where it can not be stored.
+     * @returns its reference
+     */
+    async keep(userId: number, kind: PictureKind, rendered: Files): Promise<string> {
+      for (let attempt = 0; attempt < maxAttempts; attempt++) {
+        const picture = referenceOf(userId, kind, rendered, attempt)
+        if (!(await store.note({ picture, userId, at: now() }))) continue
+        await files.put(picture, rendered)
+        return picture
+      }
+      throw unavailable('The picture can not be stored now')
+    },
+
+    /** A file of a picture; undefined where there is none of that name. */
+    read: async (picture: string, file: string): Promise<Uint8Array | undefined> =>
+      isReference(picture) && known.has(file) ? files.get(picture, file) : undefined,
+  }
+}
+
+const maxAttempts = 8
+
+const known: ReadonlySet<string> = new Set(Object.values(sizes).flat().map(fileName))
+
+const notOne = `must be a picture: ${formatNames}`
+
+function judgeHead({ head, size }: Spooled): string | undefined {
+  if (size === 0) return 'is empty'
+  return sniff(head) === undefined ? notOne : undefined
+}
+
+/**
+ * SHA-256 of what is kept, and of whose it is: so a picture is the same however often it is sent, and
+ * nobody's goes with somebody else's.
+ * @param attempt another one for each reference that may not be used again
+ */
+function referenceOf(userId: number, kind: PictureKind, files: Files, attempt = 0): string {
+  const hash = createHash('sha256').update(`roster ${kind} ${userId} ${attempt}\n`)
+  for (const [name, bytes] of files) hash.update(`${name} ${bytes.length}\n`).update(bytes)
+  return hash.digest('hex')
+}

@@ -1,0 +1,133 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { availableParallelism, setPriority } from 'node:os'
+import { unavailable } from '../directory/errors.ts'
+import type { RenderReply, RenderTask } from './render-process.ts'
+
+/**
+ * Decodes and re-encodes pictures in processes of their own. Not threads: a decoder that a picture
+ * brings down takes nobody along, libuv's pool, which files and DNS wait for, is left alone, and the
+ * memory goes back when the process does.
+ */
+export interface Renderer {
+  /** Rejects with a DirectoryError `unavailable` when too many wait, or nothing can be decoded now. */
+  readonly render: (task: RenderTask) => Promise<RenderReply>
+  /** The processes that there are now. */
+  readonly pids: () => readonly number[]
+  readonly close: () => Promise<void>
+}
+
+export interface RendererOptions {
+  readonly processes?: number
+  /** How many may wait for a process. */
+  readonly maxWaiting?: number
+  /** Milliseconds that one picture may take. */
+  readonly patience?: number
+  /** Milliseconds without work after which a process ends. */
+  readonly idleTime?: number
+}
+
+interface Job extends PromiseWithResolvers<RenderReply> {
+  readonly task: RenderTask
+}
+
+/** The others have requests to answer. */
+const half = Math.min(4, Math.max(1, Math.floor(availableParallelism() / 2)))
+
+/** How nice the processes are (POSIX): requests come first. */
+const niceness = 10
+
+export function createRenderer(options: RendererOptions = {}): Renderer {
+  const { processes = half, maxWaiting = 200, patience = 30_000, idleTime = 10_000 } = options
+  const waiting: Job[] = []
+  const idle = new Map<ChildProcess, NodeJS.Timeout>()
+  const all = new Set<ChildProcess>()
+  let closed = false
+
+  function next(): void {
+    if (waiting.length === 0) return
+    const [child] = idle.keys()
+    if (child === undefined && all.size >= processes) return
+    const job = waiting.shift() as Job
+    work(child ?? start(), job)
+    next()
+  }
+
+  function start(): ChildProcess {
+    const child = fork(new URL('./render-process.ts', import.meta.url), {
+      serialization: 'advanced',
+      execArgv: [],
+      // One thread for it, and nothing of what this process was told.
+      env: { UV_THREADPOOL_SIZE: '1', MALLOC_ARENA_MAX: '2' },
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    })
+    all.add(child)
+    child.unref()
+    child.channel?.unref()
+    child.on('error', () => child.kill('SIGKILL'))
+    child.on('exit', () => {
+      clearTimeout(idle.get(child))
+      idle.delete(child)
+      all.delete(child)
+      next()
+    })
+    try {
+      if (child.pid !== undefined) setPriority(child.pid, niceness)
+    } catch {
+      // It ended already, or the system does not let it: it works all the same.
+    }
+    return child
+  }
+
+  function work(child: ChildProcess, { task, resolve, reject }: Job): void {
+    clearTimeout(idle.get(child))
+    idle.delete(child)
+    let late = false
+    const timer = setTimeout(() => {
+      late = true
+      child.kill('SIGKILL')
+    }, patience)
+    const done = () => {
+      clearTimeout(timer)
+      child.off('message', answer)
+      child.off('exit', exit)
+    }
+    const answer = (reply: RenderReply) => {
+      done()
+      idle.set(child, setTimeout(() => child.kill('SIGKILL'), idleTime).unref())
+      resolve(reply)
+      next()
+    }
+    const exit = (code: number | null) => {
+      done()
+      // What brings the decoder down would do so again.
+      if (late) resolve({ problem: 'takes too long to be decoded' })
+      else if (code === null && !closed) resolve({ problem: 'can not be decoded' })
+      else reject(unavailable('Pictures can not be decoded now'))
+    }
+    child.on('message', answer)
+    child.once('exit', exit)
+    child.send(task, (error) => {
+      if (error !== null) child.kill('SIGKILL')
+    })
+  }
+
+  return {
+    render(task) {
+      if (closed) return Promise.reject(unavailable('The service is closing'))
+      if (waiting.length >= maxWaiting)
+        return Promise.reject(unavailable('Too many pictures are waiting to be decoded'))
+      const job: Job = { task, ...Promise.withResolvers<RenderReply>() }
+      waiting.push(job)
+      next()
+      return job.promise
+    },
+    pids: () => [...all].flatMap(({ pid }) => pid ?? []),
+    async close() {
+      closed = true
+      for (const { reject } of waiting.splice(0)) reject(unavailable('The service is closing'))
+      const ended = [...all].map((child) => new Promise((resolve) => child.once('exit', resolve)))
+      for (const child of all) child.kill('SIGKILL')
+      await Promise.all(ended)
+    },
+  }
+}
