@@ -43,6 +43,7 @@ const store: Store = {
   changeAll: (commands) => Promise.all(commands.map(store.change)),
   receipt: async () => undefined,
   credentials: async () => undefined,
+  emailChanges: { get: async () => undefined, list: async () => [], due: async () => [] },
   settings: { get: async () => ({}), set: async () => {} },
   outbox: {
     add: async () => {},

@@ -55,6 +55,7 @@ const store = {
   expire: absent,
   counters: { get: absent, change: absent },
   credentials: absent,
+  emailChanges: { get: absent, list: absent, due: absent },
   settings: { get: absent, set: absent },
   outbox: { add: absent, take: absent, remove: absent, postpone: absent, backlog: absent },
   pictures: {
@@ -207,6 +208,7 @@ function policies(): string {
     none: 'no',
     every: 'yes',
     public: 'the public fields',
+    address: '`email`',
     own: 'the fields of *self*',
     service: 'the fields of *service*',
     admin: 'the fields of *admin*',

@@ -8,4 +8,6 @@ export interface Actor {
   readonly scopes: readonly Scope[]
   /** The contract that the request came through, or `operator` for the command line. */
   readonly contract: string
+  /** The operator's own backend speaks for the person, by a token that it signed itself. */
+  readonly vouched?: true
 }

@@ -1,5 +1,6 @@
 import type { Actor } from './actor.ts'
 import type { Claim } from './claims.ts'
+import type { EmailChangeWrites } from './email-change.ts'
 import type { Value } from './field-types.ts'
 import type { FieldName } from './fields.ts'
 import type { Mail } from './mail.ts'
@@ -23,20 +24,23 @@ export interface Change {
   readonly contract: string
   readonly requestId: string
   readonly kind: ChangeKind
-  /** That the password was changed is told, and nothing of what it was or is. */
-  readonly fields: { readonly [F in FieldName | 'status' | 'password']?: FieldChange }
+  /**
+   * That the password was changed is told, and nothing of what it was or is. Of an e-mail change its state
+   * is, before and after; where it stays pending, what was done to it.
+   */
+  readonly fields: { readonly [F in FieldName | 'status' | 'password' | 'email_change']?: FieldChange }
 }
 
 /**
  * What a store writes for one command, whole or not at all: the user row, the claims taken and
  * given up, and the row of the change log. An erasure also blanks the values in the user's older rows
  * of the log, and removes the password, the counters, the receipts, the
- * documents and the mails that are about the user, and since when tokens count.
+ * documents, the e-mail changes and the mails that are about the user, and since when tokens count.
  */
 export interface Unit {
   readonly user: User
   /** What differs from what is stored, besides status, version and the time; everything for a new user. */
-  readonly changed: readonly (FieldName | 'uid' | 'created_at')[]
+  readonly changed: readonly (FieldName | 'uid' | 'created_at' | 'email_change')[]
   readonly take: readonly Claim[]
   readonly release: readonly Claim[]
   readonly change: Change
@@ -46,4 +50,6 @@ export interface Unit {
   readonly tokensValidFrom?: number
   /** To be sent once the unit is written, and not otherwise; about the unit's user. */
   readonly mails?: readonly Mail[]
+  /** What becomes of e-mail changes of the user. */
+  readonly emailChanges?: EmailChangeWrites
 }

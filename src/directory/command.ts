@@ -1,4 +1,5 @@
 import type { Actor } from './actor.ts'
+import type { Confirm, EmailChange, Secrets } from './email-change.ts'
 import type { Problem } from './errors.ts'
 import type { FieldName } from './fields.ts'
 import type { Patch } from './patch.ts'
@@ -65,6 +66,8 @@ interface Writing extends Circumstances, Request {
   readonly showsDerived?: boolean
   /** The contract answers `invalid` before `not_found`, against the usual order. */
   readonly invalidFirst?: boolean
+  /** An address that the patch sets has to be confirmed; left out, it is set at once. */
+  readonly confirm?: Confirm | undefined
 }
 
 /** Makes a user. */
@@ -128,5 +131,33 @@ export interface SetPassword extends Circumstances, Request {
   readonly basis?: Basis | undefined
 }
 
+/** Takes an e-mail change a step further: one that is pending, or that was confirmed and is to be undone. */
+export interface ChangeEmail extends Circumstances, Request {
+  readonly kind: 'email_change'
+  readonly id: number
+  /** As it was read. */
+  readonly change: EmailChange
+  /** The version of the user at which it was read: every step makes another. */
+  readonly basis: Basis
+  readonly step:
+    | {
+        readonly do: 'correct'
+        /** As sent, and judged as a field is. */
+        readonly email: string
+        readonly secrets: Secrets
+        readonly isTaken?: boolean
+        readonly isHandedOut?: boolean | undefined
+      }
+    | { readonly do: 'resend'; readonly secrets: Secrets; readonly isHandedOut?: boolean | undefined }
+    | { readonly do: 'cancel' | 'expire' }
+    | { readonly do: 'confirm'; readonly token: string; readonly undoSecret: string }
+    | {
+        readonly do: 'revert'
+        readonly token: string
+        /** What was confirmed after it and could be undone. */
+        readonly later: readonly EmailChange[]
+      }
+}
+
 /** A patch with actor, preconditions and context: plain data, so that it can be decided anywhere. */
-export type Command = Create | Update | Replace | Lifecycle | Import | SetPassword
+export type Command = Create | Update | Replace | Lifecycle | Import | SetPassword | ChangeEmail

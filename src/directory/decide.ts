@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Change, ChangeKind, FieldChange, Unit } from './change.ts'
-import type { Claim } from './claims.ts'
+import type { Change, Unit } from './change.ts'
+import { claim } from './claims.ts'
 import type {
   Basis,
+  ChangeEmail,
   Command,
   Create,
   Import,
@@ -13,13 +14,18 @@ import type {
   SetPassword,
   Update,
 } from './command.ts'
+import { commit } from './commit.ts'
+import { decideStep } from './decide-email.ts'
+import { type Confirm, isOwnWord, openChange } from './email-change.ts'
+import { askingMails } from './email-mails.ts'
 import { type Problem, type Refusal, refusal } from './errors.ts'
 import type { Rules } from './field-types.ts'
-import { catalogue, type FieldName, fieldNames } from './fields.ts'
+import { type FieldName, fieldNames } from './fields.ts'
 import { type Mail, noticeLife } from './mail.ts'
 import { type Applied, apply, type Patch } from './patch.ts'
-import { type Action, permit, type Relation } from './policy.ts'
-import { claimsOf, derivedValues, isVisible, noFields, type Status, type User } from './user.ts'
+import { type Action, masks, type Permission, permit, type Relation } from './policy.ts'
+import { claimsTaken } from './store.ts'
+import { derivedValues, isVisible, noFields, type Status, type User } from './user.ts'
 
 export type Decision =
   | { readonly outcome: 'commit'; readonly unit: Unit }
@@ -55,6 +61,8 @@ export function decide(current: User | undefined, command: Command, rules: Rules
       return decideImport(current, command, rules)
     case 'password':
       return decidePassword(current, command)
+    case 'email_change':
+      return decideEmailChange(current, command, rules)
     default:
       return decideLifecycle(current, command)
   }
@@ -103,17 +111,67 @@ function decideUpdate(current: User | undefined, command: Update | Replace, rule
   }
   if (isLockedOut(current, permission.relation)) return refuse(accountBlocked)
 
-  const asked = { ...terms(command), writable: permission.fields }
+  const asked = { ...terms(command), writable: writableIn(command, permission) }
   const patch = command.showsDerived ? withoutDerived(command.patch, current) : command.patch
   const applied = apply(current, { ...asked, patch }, rules)
-  const problems =
-    command.shown === undefined ? applied.problems : [...applied.problems, ...moved(command.shown, current)]
+  const { confirm } = command
+  const problems = [...applied.problems]
+  if (command.shown !== undefined) problems.push(...moved(command.shown, current))
+  if (confirm?.isAll && applied.problems.length === 0 && applied.changed.length === 0) problems.push(isTheirs)
   const refused =
     judge(command, applied, problems) ?? unmet(command, current) ?? outdated(command.basis, current)
   if (refused !== undefined) return refuse(refused)
+  if (confirm !== undefined && applied.changed.includes('email'))
+    return confirmFirst(current, command, applied, confirm)
   if (applied.changed.length === 0) return { outcome: 'unchanged', user: current }
   const { values, changed } = withDoubt(current, applied)
-  return commit(current, { ...current, ...values }, 'updated', command, changed)
+  const email_change = changed.includes('email') ? null : current.email_change
+  return commit(current, { ...current, ...values, email_change }, 'updated', command, changed)
+}
+
+/** Who may set an address of their own may do so as a field too; it is confirmed, or set at once, as `confirm` says. */
+function writableIn(
+  { patch, actor, id, confirm }: Update | Replace,
+  { relation, fields }: Extract<Permission, { relation: Relation }>,
+): ReadonlySet<FieldName> {
+  if (relation !== 'self' || patch.email === undefined) return fields
+  if (confirm === undefined && isOwnWord(actor)) return fields
+  const permission = permit(actor, 'change_email', id)
+  return 'refusal' in permission ? fields : new Set([...fields, ...permission.fields])
+}
+
+/** Everything but the address changes now, and the address when it is confirmed. */
+function confirmFirst(
+  current: User,
+  command: Update | Replace,
+  applied: Applied,
+  confirm: Confirm,
+): Decision {
+  const { email, ...values } = applied.values
+  if (confirm.isTaken) return refuse(claimsTaken([claim('email', String(email))]))
+  const changed = applied.changed.filter((name) => name !== 'email')
+  const pending = current.email_change
+  if (pending !== null && pending === confirm.known) {
+    return changed.length === 0
+      ? { outcome: 'unchanged', user: current }
+      : commit(current, { ...current, ...values }, 'updated', command, changed)
+  }
+  const change = openChange(current, String(email), confirm, command.at)
+  const ended =
+    pending === null ? {} : { ended: { id: pending, state: 'cancelled', at: command.at } as const }
+  const { outcome, unit } = commit(
+    current,
+    { ...current, ...values, email_change: change.id },
+    'updated',
+    command,
+    changed,
+    {
+      told: pending === null ? [null, 'pending'] : ['pending', 'replaced'],
+      writes: { ...ended, put: [change] },
+    },
+  )
+  const mails = askingMails(change, confirm.secrets, command, { isHandedOut: confirm.isHandedOut ?? false })
+  return { outcome, unit: mails.length > 0 ? { ...unit, mails } : unit }
 }
 
 /** Without what was sent back as it is shown in place of a value that was never set. */
@@ -171,7 +229,7 @@ function decideLifecycle(current: User | undefined, command: Lifecycle): Decisio
 
   switch (command.kind) {
     case 'remove':
-      return commit(current, { ...current, status: 'deleted' }, 'removed', command, [])
+      return commit(current, { ...current, status: 'deleted', email_change: null }, 'removed', command, [])
     case 'restore':
       return commit(current, { ...current, status: 'active' }, 'restored', command, [])
     case 'erase': {
@@ -189,8 +247,8 @@ function decidePassword(current: User | undefined, command: SetPassword): Decisi
   const refused =
     unsound(command.problems ?? []) ?? unmet(command, current) ?? outdated(command.basis, current)
   if (refused !== undefined) return refuse(refused)
-  const { unit } = commit(current, current, 'updated', command, [])
-  const change: Change = { ...unit.change, fields: { password: [null, null] } }
+  const { unit } = commit(current, { ...current, email_change: null }, 'updated', command, [])
+  const change: Change = { ...unit.change, fields: { ...unit.change.fields, password: [null, null] } }
   const { password, at } = command
   const mails = noticeOf(current, command)
   return { outcome: 'commit', unit: { ...unit, change, password, tokensValidFrom: at, mails } }
@@ -201,6 +259,44 @@ function noticeOf({ id: userId, email: to }: User, { changeId: id, at }: SetPass
   if (to === null) return []
   return [{ id, kind: 'password_changed', to, userId, at, expiresAt: at + noticeLife, values: {} }]
 }
+
+function decideEmailChange(current: User | undefined, command: ChangeEmail, rules: Rules): Decision {
+  const { step } = command
+  // Whoever has a token has been sent it, and time needs no permission.
+  const isOpen = step.do === 'confirm' || step.do === 'revert' || step.do === 'expire'
+  const permission = isOpen ? undefined : permit(command.actor, 'change_email', command.id)
+  if (permission !== undefined && 'refusal' in permission) return refuse(permission.refusal)
+  if (current === undefined || current.status === 'erased' || !isCalled(current, command))
+    return refuse(userNotFound)
+  if (step.do !== 'expire') {
+    if (!isVisible(current)) return refuse(userNotFound)
+    if (isLockedOut(current, permission?.relation ?? 'self')) return refuse(accountBlocked)
+  }
+  const applied =
+    step.do === 'correct'
+      ? apply(
+          current,
+          { ...terms({ ...command, patch: { email: step.email } }), writable: masks.address },
+          rules,
+        )
+      : undefined
+  const same = applied?.changed.length === 0 && applied.problems.length === 0 ? [isTheirs] : []
+  const refused =
+    unsound([...(command.problems ?? []), ...(applied?.problems ?? []), ...same]) ??
+    unmet(command, current) ??
+    outdated(command.basis, current)
+  if (refused !== undefined) return refuse(refused)
+  if (step.do !== 'correct') return toDecision(decideStep(current, command))
+  const email = String(applied?.values.email)
+  if (step.isTaken) return refuse(claimsTaken([claim('email', email)]))
+  return toDecision(decideStep(current, { ...command, step: { ...step, email } }))
+}
+
+function toDecision(decided: ReturnType<typeof decideStep>): Decision {
+  return 'outcome' in decided ? decided : refuse(decided)
+}
+
+const isTheirs: Problem = { field: 'email', message: 'is the address as it is' }
 
 function decideImport(current: User | undefined, command: Import, rules: Rules): Decision {
   const permission = permit(command.actor, 'import', undefined)
@@ -252,7 +348,9 @@ function importOver(current: User, command: Import, applied: Applied): Decision 
     return refuse(inUse(...changed.map((field) => ({ field, message: 'is another here' }))))
   const isTold = typeof command.patch.email_verified === 'boolean'
   const doubted = isTold ? applied : withDoubt(current, applied)
-  return commit(current, { ...current, ...doubted.values, status }, 'updated', command, doubted.changed)
+  const email_change = doubted.changed.includes('email') || status === 'deleted' ? null : current.email_change
+  const next = { ...current, ...doubted.values, status, email_change }
+  return commit(current, next, 'updated', command, doubted.changed)
 }
 
 /** What a source can not rightly know of a record. */
@@ -280,8 +378,11 @@ function startsFrom({ kind, removedToo }: Lifecycle): readonly Status[] {
 
 export const userNotFound = refusal('not_found', 'User not found')
 
-function terms(command: Create | Update | Replace | Import) {
-  const { required = [], maxLength = {} } = command.kind === 'import' ? {} : command
+function terms(
+  command: Pick<Create | Update | Replace | Import, 'patch' | 'actor' | 'at'> &
+    Partial<Pick<Update, 'required' | 'maxLength'>>,
+) {
+  const { required = [], maxLength = {} } = command
   return {
     patch: command.patch,
     contract: command.actor.contract,
@@ -291,9 +392,6 @@ function terms(command: Create | Update | Replace | Import) {
   }
 }
 
-const needsConfirmation =
-  'is changed by a request of its own, in which the new address is confirmed, not as a field'
-
 /** The order of judgement within a sound record: not yours (403), not valid (400). */
 function judge(
   command: Create | Update | Replace | Import,
@@ -301,11 +399,7 @@ function judge(
   ownProblems: readonly Problem[],
 ): Refusal | undefined {
   if (applied.forbidden.length > 0) {
-    const problems = applied.forbidden.map((field) => ({
-      field,
-      message:
-        field === 'email' && command.actor.kind === 'person' ? needsConfirmation : 'is not yours to change',
-    }))
+    const problems = applied.forbidden.map((field) => ({ field, message: 'is not yours to change' }))
     return refusal('forbidden', 'This field is not yours to change', problems)
   }
   return unsound([...(command.problems ?? []), ...ownProblems])
@@ -328,69 +422,6 @@ function unmet({ ifMatch, ifNoneMatch }: Preconditions, current: User | undefine
 
 function matches(versions: '*' | readonly number[], current: User | undefined): boolean {
   return current !== undefined && (versions === '*' || versions.includes(current.version))
-}
-
-function commit(
-  before: User | undefined,
-  after: User,
-  kind: ChangeKind,
-  command: Command,
-  changed: readonly FieldName[],
-): Extract<Decision, { outcome: 'commit' }> {
-  const user: User =
-    before === undefined
-      ? after
-      : { ...after, version: before.version + 1, updated_at: Math.max(command.at, before.updated_at) }
-  const fields: Partial<Record<FieldName | 'status', FieldChange>> = {}
-  if (kind !== 'erased' && user.status !== (before?.status ?? 'active'))
-    fields.status = [before?.status ?? null, user.status]
-  for (const name of changed) {
-    const old = before === undefined ? null : before[name]
-    if (user[name] === old) continue
-    // An erasure is explained, what it erased is not kept.
-    fields[name] = kind === 'erased' ? [null, null] : [old, user[name]]
-  }
-  const change: Change = {
-    changeId: command.changeId,
-    userId: user.id,
-    version: user.version,
-    // What a source says of a time is a value; the import itself happens now.
-    at: command.kind === 'import' ? command.at : user.updated_at,
-    actor: { kind: command.actor.kind, id: command.actor.id },
-    contract: command.actor.contract,
-    requestId: command.requestId,
-    kind,
-    fields,
-  }
-  const { take, release } = claimsMoved(before, user, changed, kind)
-  const unit = { user, changed, take, release, change }
-  return {
-    outcome: 'commit',
-    unit: endsTokens(before, user) ? { ...unit, tokensValidFrom: command.at } : unit,
-  }
-}
-
-/** Who comes back after having been blocked or removed signs in again. */
-function endsTokens(before: User | undefined, { status }: User): boolean {
-  return before !== undefined && before.status !== status && (status === 'blocked' || status === 'deleted')
-}
-
-function claimsMoved(
-  before: User | undefined,
-  after: User,
-  changed: readonly FieldName[],
-  kind: ChangeKind,
-): { take: readonly Claim[]; release: readonly Claim[] } {
-  const touched =
-    kind === 'created' || kind === 'erased' || changed.some((name) => catalogue[name].claim !== undefined)
-  if (!touched) return { take: [], release: [] }
-  const held = before === undefined ? [] : claimsOf(before)
-  const wanted = claimsOf(after)
-  return { take: without(wanted, held), release: without(held, wanted) }
-}
-
-function without(claims: readonly Claim[], others: readonly Claim[]): Claim[] {
-  return claims.filter(({ kind, key }) => !others.some((other) => other.kind === kind && other.key === key))
 }
 
 function refuse(refused: Refusal): Decision {

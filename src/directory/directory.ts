@@ -1,4 +1,5 @@
 import type { Actor } from './actor.ts'
+import { allow, seen } from './asking.ts'
 import { aborted } from './batch.ts'
 import type { Change } from './change.ts'
 import { type ClaimKind, claim } from './claims.ts'
@@ -6,16 +7,16 @@ import type { Command, Create, Import, Lifecycle, Once, Replace, SetPassword, Up
 import { type Count, type Counted, type Counters, isWrongCount, noCounters } from './counters.ts'
 import { type Decision, decide, named, userNotFound } from './decide.ts'
 import { decideCount } from './decide-count.ts'
+import { createEmailChanges, type EmailRules, isPendingIn } from './email-changes.ts'
 import { DirectoryError, type Refusal, refusal } from './errors.ts'
 import type { Rules } from './field-types.ts'
-import { type Action, permit } from './policy.ts'
 import { type Conditions, type Listing, type ListQuery, positionOf } from './query.ts'
 import { comesFirst, recall, replay } from './receipt.ts'
 import { createRunning } from './running.ts'
 import type { Found, SearchQuery } from './search.ts'
 import { type Settings, usualSettings } from './settings.ts'
 import { maxBatch, type Outcome, type Store } from './store.ts'
-import { isVisible, type User } from './user.ts'
+import type { User } from './user.ts'
 
 /** What a use case needs to know of the request: who asks, and the id under which it is logged. */
 export interface Context {
@@ -30,6 +31,8 @@ export interface Dependencies {
   readonly now: () => number
   readonly newChangeId: () => string
   readonly newUid: () => string
+  /** Left out, no address can be confirmed: keys set them at once, and people can not. */
+  readonly emails?: EmailRules
 }
 
 type Own = 'kind' | 'actor' | 'requestId' | 'changeId' | 'at' | 'uid'
@@ -41,6 +44,8 @@ export interface Result {
   readonly outcome: 'created' | 'changed' | 'unchanged'
   /** The request came before, with the same idempotency key: this is what came of it then. */
   readonly replayed?: true
+  /** The address that was sent waits to be confirmed, and the user has the old one. */
+  readonly pending?: true
   /** Of a preview: old and new value of each field that would change. */
   readonly fields?: Change['fields']
 }
@@ -63,7 +68,7 @@ export type BatchResult = Result | { readonly outcome: 'refused'; readonly refus
  */
 export type Directory = ReturnType<typeof createDirectory>
 
-export function createDirectory({ store, rules, now, newChangeId, newUid }: Dependencies) {
+export function createDirectory({ store, rules, now, newChangeId, newUid, emails }: Dependencies) {
   const circumstances = ({ actor, requestId }: Context) => ({
     actor,
     requestId,
@@ -93,6 +98,14 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
       work,
     )
   }
+
+  const { confirmed, ...emailChanges } = createEmailChanges({
+    store,
+    rules: emails,
+    now,
+    newChangeId,
+    change,
+  })
 
   async function judge(command: Command): Promise<Decision> {
     const current = command.id === undefined ? undefined : await store.get(command.id)
@@ -131,12 +144,17 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
       change({ ...asked, ...circumstances(context), kind: 'create', uid: newUid() }),
 
     /** Changes exactly the fields that the patch names. */
-    update: (context: Context, asked: Asked<Update>): Promise<Result> =>
-      change({ ...asked, ...circumstances(context), kind: 'update' }),
+    update(context: Context, asked: Asked<Update>): Promise<Result> {
+      const carryOut = (all: Asked<Update>) => change({ ...all, ...circumstances(context), kind: 'update' })
+      return asked.patch.email === undefined ? carryOut(asked) : confirmed(context, asked, carryOut)
+    },
 
     /** Sets the fields that the contract's whole representation consists of; with `upsert`, makes the user where nobody ever was. */
-    replace: (context: Context, asked: Asked<Replace>): Promise<Result> =>
-      change({ ...asked, ...circumstances(context), kind: 'replace', uid: newUid() }),
+    replace(context: Context, asked: Asked<Replace>): Promise<Result> {
+      const carryOut = (all: Asked<Replace>) =>
+        change({ ...all, ...circumstances(context), kind: 'replace', uid: newUid() })
+      return asked.patch.email === undefined ? carryOut(asked) : confirmed(context, asked, carryOut)
+    },
 
     /** Gives a user another password. Whether the caller knows the current one is for the contract to ask. */
     setPassword: (context: Context, asked: Asked<SetPassword>): Promise<Result> =>
@@ -167,11 +185,16 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
      */
     async batch(context: Context, operations: readonly Operation[]): Promise<readonly BatchResult[]> {
       if (operations.length > maxBatch) throw new DirectoryError(batchTooLong)
-      const commands = operations.map((operation): Command => {
+      const ready = await emailChanges.prepareAll(context, operations)
+      const commands = ready.asked.map((operation): Command => {
         const asked = { ...operation, ...circumstances(context) }
         return asked.kind === 'create' ? { ...asked, uid: newUid() } : asked
       })
-      const outcomes = await alone(commands, () => changeAll(commands))
+      const outcomes = await emailChanges.counted(
+        ready.sends,
+        () => alone(commands, () => changeAll(commands)),
+        (all, { at }) => wasCommitted(all[at]),
+      )
       return commands.map((command, n) => {
         const outcome = outcomes[n] as Outcome
         return outcome.outcome === 'refused' ? outcome : result(command, outcome)
@@ -195,6 +218,9 @@ export function createDirectory({ store, rules, now, newChangeId, newUid }: Depe
       for (const id of ids) allow(actor, 'view', id)
       return store.counters.get(ids)
     },
+
+    /** Addresses that are replaced once they are confirmed. */
+    emailChanges,
 
     async get({ actor }: Context, id: number): Promise<User> {
       allow(actor, 'read', id)
@@ -328,27 +354,30 @@ function result(command: Command, outcome: Outcome): Result {
     case 'previewed': {
       const { user, change } = outcome
       const what = change === null ? 'unchanged' : change.kind === 'created' ? 'created' : 'changed'
-      return { user, outcome: what, fields: change?.fields ?? {} }
+      return { user, outcome: what, ...pendingIn(command, user), fields: change?.fields ?? {} }
     }
     case 'unchanged':
     case 'committed': {
       const { user, replayed } = outcome
       const what =
         outcome.outcome === 'unchanged' ? 'unchanged' : isNew(command, user) ? 'created' : 'changed'
-      return { user, outcome: what, ...(replayed && { replayed }) }
+      return { user, outcome: what, ...pendingIn(command, user), ...(replayed && { replayed }) }
     }
   }
+}
+
+function wasCommitted(outcome: Outcome | undefined): boolean {
+  return outcome?.outcome === 'committed' && !outcome.replayed
+}
+
+function pendingIn(command: Command, user: User): Pick<Result, 'pending'> {
+  return 'patch' in command && isPendingIn(command.patch, user) ? { pending: true } : {}
 }
 
 function isNew(command: Command, { version }: User): boolean {
   const { kind } = command
   if (kind === 'import') return version === 1 || (version === 3 && command.vacated !== undefined)
   return kind === 'create' || (kind === 'replace' && version === 1)
-}
-
-function allow(actor: Actor, action: Action, userId: number | undefined): void {
-  const permission = permit(actor, action, userId)
-  if ('refusal' in permission) throw new DirectoryError(permission.refusal)
 }
 
 const batchTooLong = refusal('invalid', `A batch may have at most ${maxBatch} operations`)
@@ -367,9 +396,4 @@ function isWrong(command: Command): boolean {
 function isDeeper(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return false
   return levels === 0 || Object.values(value).some((part) => isDeeper(part, levels - 1))
-}
-
-function seen(user: User | undefined): User {
-  if (user === undefined || !isVisible(user)) throw new DirectoryError(userNotFound)
-  return user
 }

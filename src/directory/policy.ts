@@ -10,6 +10,7 @@ export type Action =
   | 'create'
   | 'update'
   | 'count'
+  | 'change_email'
   | 'password'
   | 'remove'
   | 'restore'
@@ -24,6 +25,7 @@ export const masks = {
     ...(['location', 'description', 'gender', 'website', 'tags', 'community_badge'] as const),
     ...(['reg_approved', 'company_name', 'company_role'] as const),
   ]),
+  address: new Set<FieldName>(['email']),
   own: writableBy('self'),
   service: writableBy('service'),
   admin: writableBy('admin'),
@@ -41,6 +43,7 @@ export const policy = {
   create: { scope: 'write', self: 'none', peer: 'none', service: 'service', admin: 'admin' },
   update: { scope: 'write', self: 'own', peer: 'none', service: 'service', admin: 'admin' },
   count: { scope: 'write', self: 'none', peer: 'none', service: 'every', admin: 'every' },
+  change_email: { scope: 'write', self: 'address', peer: 'none', service: 'address', admin: 'address' },
   password: { scope: 'write', self: 'every', peer: 'none', service: 'every', admin: 'every' },
   remove: { scope: 'write', self: 'every', peer: 'none', service: 'every', admin: 'every' },
   restore: { scope: 'write', self: 'none', peer: 'none', service: 'none', admin: 'every' },

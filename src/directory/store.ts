@@ -4,6 +4,7 @@ import type { Command, Once } from './command.ts'
 import type { CounterStore } from './counters.ts'
 import type { Credentials } from './credentials.ts'
 import type { DocumentStore } from './document.ts'
+import type { EmailChangeStore } from './email-change.ts'
 import type { Problem, Refusal } from './errors.ts'
 import { refusal } from './errors.ts'
 import type { KeyStore } from './key.ts'
@@ -85,6 +86,8 @@ export interface Store {
   readonly outbox: Outbox
   /** Which pictures there are, and whose. */
   readonly pictures: PictureStore
+  /** Addresses that wait to be confirmed, and what became of them; units write them. */
+  readonly emailChanges: EmailChangeStore
   /** What people want to be told of. */
   readonly settings: SettingStore
   /**

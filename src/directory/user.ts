@@ -22,6 +22,8 @@ export interface User extends FieldValues {
   readonly version: number
   readonly created_at: number
   readonly updated_at: number
+  /** The e-mail change that is pending, by its id (email-change.ts); null where none is. */
+  readonly email_change: string | null
 }
 
 export const maxId = Number.MAX_SAFE_INTEGER
@@ -36,7 +38,11 @@ export function parseId(text: string): number | undefined {
   return id <= maxId ? id : undefined
 }
 
-export const noFields = Object.fromEntries(fieldNames.map((name) => [name, null])) as unknown as FieldValues
+/** A record with nothing in it. */
+export const noFields: FieldValues & Pick<User, 'email_change'> = {
+  ...(Object.fromEntries(fieldNames.map((name) => [name, null])) as unknown as FieldValues),
+  email_change: null,
+}
 
 /** What is shown in place of values that were never set, by contracts that do so. */
 export function derivedValues({ first_name, last_name }: User): Pick<FieldValues, 'real_name' | 'gender'> {

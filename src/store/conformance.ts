@@ -7,6 +7,7 @@ import type { Fixture } from './conformance/commands.ts'
 import { counting, keepingPasswords } from './conformance/counting.ts'
 import { keepingCredentials } from './conformance/credentials.ts'
 import { keepingDocuments } from './conformance/documents.ts'
+import { changingEmail } from './conformance/email-changes.ts'
 import { keepingKeys } from './conformance/keys.ts'
 import { lasting } from './conformance/lasting.ts'
 import { erasing, logging } from './conformance/logging.ts'
@@ -53,6 +54,7 @@ export function storeConformance(name: string, open: () => Promise<Fixture>): vo
       keepingMails,
       keepingKeys,
       keepingPictures,
+      changingEmail,
     ])
       cases(given)
     agreeingWithTheModel(open)

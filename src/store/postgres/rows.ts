@@ -3,7 +3,10 @@ import { catalogue, fieldNames } from '../../directory/fields.ts'
 import type { User } from '../../directory/user.ts'
 
 /** The columns of `users`, in the order in which they are read: the names are the directory's own. */
-export const columns = ['id', 'uid', 'status', 'version', 'created_at', 'updated_at', ...fieldNames] as const
+export const columns = [
+  ...(['id', 'uid', 'status', 'version', 'created_at', 'updated_at', 'email_change'] as const),
+  ...fieldNames,
+] as const
 
 const ownTypes: Readonly<Record<string, string>> = {
   ...{
@@ -13,6 +16,7 @@ const ownTypes: Readonly<Record<string, string>> = {
     version: 'bigint',
     created_at: 'bigint',
     updated_at: 'bigint',
+    email_change: 'text',
   },
 }
 

@@ -1,6 +1,7 @@
 import type { Change, Unit } from '../../directory/change.ts'
 import type { Claim } from '../../directory/claims.ts'
 import type { User } from '../../directory/user.ts'
+import { emailChangeRows, endChanges, keepChanges } from './email-changes.ts'
 import { mailRows } from './outbox.ts'
 import type { Parameter, Statement } from './pool.ts'
 import { columns, columnType, toSql } from './rows.ts'
@@ -59,7 +60,8 @@ const parts: readonly Part[] = [
     sql: () => `UPDATE changes SET fields = coalesce(
         (SELECT jsonb_object_agg(entry.key, '[null, null]'::jsonb) FROM jsonb_each(changes.fields) AS entry), '{}')
       FROM written WHERE changes.user_id = written.id`,
-    returning: 'forget(id), forget_settings(id), forget_outbox(id), forget_pictures(id)',
+    returning:
+      'forget(id), forget_settings(id), forget_email_changes(id), forget_outbox(id), forget_pictures(id)',
   },
   {
     name: 'password',
@@ -91,6 +93,20 @@ const parts: readonly Part[] = [
     rows: (units) => units.flatMap(({ mails = [] }) => mails.map(mailRows.of)),
     sql: (given) => `INSERT INTO outbox (${mailRows.columns}) SELECT ${mailRows.values}
       FROM written JOIN jsonb_to_recordset(${given}) AS mail ${mailRows.type} ON mail.user_id = written.id`,
+  },
+  {
+    name: 'email_changed',
+    isIn: ({ emailChanges }) => emailChanges?.put !== undefined,
+    alone: true,
+    rows: (units) => emailChangeRows(units).kept,
+    sql: (given) => keepChanges(given, 'written'),
+  },
+  {
+    name: 'email_ended',
+    isIn: ({ emailChanges }) => emailChanges?.ended !== undefined,
+    alone: true,
+    rows: (units) => emailChangeRows(units).ended,
+    sql: (given) => endChanges(given, 'written'),
   },
 ]
 

@@ -11,6 +11,7 @@ import { pause } from './connection.ts'
 import { createCounterStore } from './counters.ts'
 import { createCredentialReader } from './credentials.ts'
 import { createDocumentStore } from './documents.ts'
+import { createEmailChangeStore } from './email-changes.ts'
 import { createKeyStore } from './keys.ts'
 import { createLanes } from './lanes.ts'
 import { createOutbox } from './outbox.ts'
@@ -61,6 +62,7 @@ export async function openPostgres({
   const pictures = createPictureStore((...asked) => track(() => units.read(...asked)))
   const documents = createDocumentStore((...asked) => track(() => units.read(...asked)))
   const outbox = createOutbox((...asked) => track(() => units.read(...asked)))
+  const emailChanges = createEmailChangeStore((statement) => track(() => units.read(statement)))
   const inTurn = createLanes()
   const transact = createTransactions(pool, units.committedOf)
   const changeAll = createBatches(units, transact, rules)
@@ -187,6 +189,7 @@ export async function openPostgres({
     documents,
     outbox,
     pictures,
+    emailChanges,
     settings,
     list: (query, signal) => track(() => units.list(query, signal)),
     search: (query) => track(() => searching.search(query)),

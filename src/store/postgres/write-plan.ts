@@ -2,6 +2,7 @@ import type { Plan } from '../../directory/batch.ts'
 import type { Change, Unit } from '../../directory/change.ts'
 import type { Claim } from '../../directory/claims.ts'
 import type { User } from '../../directory/user.ts'
+import { emailChangeRows, endChanges, keepChanges } from './email-changes.ts'
 import { mailRows } from './outbox.ts'
 import type { Run, Statement } from './pool.ts'
 import { keep } from './receipts.ts'
@@ -24,6 +25,7 @@ export async function writePlan({ steps }: Plan, run: Run): Promise<void> {
     ...setPasswords(kept),
     ...endTokens(kept),
     ...addMails(kept),
+    ...changeEmails(kept),
     ...forget([...erased]),
     ...(receipts.length > 0 ? keep(receipts) : []),
   ]
@@ -130,6 +132,14 @@ function addMails(units: readonly Unit[]): Statement[] {
   )
 }
 
+function changeEmails(units: readonly Unit[]): Statement[] {
+  const { kept, ended } = emailChangeRows(units)
+  return [
+    ...withList(keepChanges('$1::text::jsonb'), kept),
+    ...withList(endChanges('$1::text::jsonb'), ended),
+  ]
+}
+
 function forget(ids: readonly number[]): Statement[] {
   const erased = 'IN (SELECT value::bigint FROM jsonb_array_elements_text($1::text::jsonb))'
   return [
@@ -146,6 +156,7 @@ function forget(ids: readonly number[]): Statement[] {
       'validity',
       'documents',
       'settings',
+      'email_changes',
       'outbox',
       'avatars',
     ].flatMap((table) => withList(`DELETE FROM ${table} WHERE user_id ${erased}`, ids)),

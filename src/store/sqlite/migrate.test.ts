@@ -75,6 +75,7 @@ describe('migrations', () => {
       version: 'INTEGER',
       created_at: 'INTEGER',
       updated_at: 'INTEGER',
+      email_change: 'TEXT',
       last_change: 'INTEGER',
     }
     const fields = fieldNames.map((name) => {
@@ -85,6 +86,6 @@ describe('migrations', () => {
     expect(types).toEqual({ ...system, ...Object.fromEntries(fields) })
     const nullable = rows.filter(({ notnull }) => notnull === 0).map(({ name }) => name)
     // SQLite tells of a primary key as of any column; an INTEGER one is never null all the same.
-    expect(nullable.toSorted()).toEqual(['id', ...fieldNames].toSorted())
+    expect(nullable.toSorted()).toEqual(['id', 'email_change', ...fieldNames].toSorted())
   })
 })

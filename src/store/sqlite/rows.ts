@@ -5,7 +5,10 @@ import type { Outcome } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
 
 /** The columns of `users`, in the order in which they are read: the names are the directory's own. */
-export const columns = ['id', 'uid', 'status', 'version', 'created_at', 'updated_at', ...fieldNames] as const
+export const columns = [
+  ...(['id', 'uid', 'status', 'version', 'created_at', 'updated_at', 'email_change'] as const),
+  ...fieldNames,
+] as const
 
 type Row = readonly SQLOutputValue[]
 

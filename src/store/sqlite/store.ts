@@ -13,6 +13,7 @@ import { connect, listen, type Send } from './control.ts'
 import { createCounterStore } from './counters.ts'
 import { createCredentialReader } from './credentials.ts'
 import { createDocumentStore } from './documents.ts'
+import { createEmailChangeStore } from './email-changes.ts'
 import type { Done, Task } from './group.ts'
 import { createKeyStore } from './keys.ts'
 import { createLanes } from './lanes.ts'
@@ -139,6 +140,7 @@ function writes(send: Send, db: DatabaseSync) {
     keys: createKeyStore(db, (task) => run(task)),
     documents: createDocumentStore(db, (task) => run(task)),
     outbox: createOutbox(db, (task) => run(task)),
+    emailChanges: createEmailChangeStore(db),
     settings: createSettingStore(db, (task) => run(task)),
     pictures: createPictureStore(db, (task) => run(task)),
   }

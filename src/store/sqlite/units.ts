@@ -2,6 +2,7 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import type { Change, Unit } from '../../directory/change.ts'
 import type { Claim } from '../../directory/claims.ts'
 import { maxId, type User } from '../../directory/user.ts'
+import { createEmailChangeWriter } from './email-changes.ts'
 import { createMailWriter } from './outbox.ts'
 import { columns, toSql, toUser } from './rows.ts'
 
@@ -38,6 +39,7 @@ export function createUnits(db: DatabaseSync) {
     'receipts',
     'documents',
     'settings',
+    'email_changes',
     'outbox',
     'avatars',
   ].map((table) => db.prepare(`DELETE FROM ${table} WHERE user_id = ?`))
@@ -54,6 +56,7 @@ export function createUnits(db: DatabaseSync) {
     `INSERT INTO validity (user_id, tokens_valid_from) VALUES (?, ?)
      ON CONFLICT (user_id) DO UPDATE SET tokens_valid_from = max(tokens_valid_from, excluded.tokens_valid_from)`,
   )
+  const writeEmailChanges = createEmailChangeWriter(db)
   const nextId = db.prepare('SELECT next_id FROM allocator')
   const setNextId = db.prepare('UPDATE allocator SET next_id = ?')
   const raiseNextId = db.prepare('UPDATE allocator SET next_id = ?1 WHERE next_id < ?1')
@@ -111,6 +114,7 @@ export function createUnits(db: DatabaseSync) {
       change,
       password,
       tokensValidFrom,
+      emailChanges,
       mails = [],
     }: Unit): void {
       const seq = writeLog(change)
@@ -128,6 +132,7 @@ export function createUnits(db: DatabaseSync) {
       if (password !== undefined) setPassword.run(user.id, password)
       if (tokensValidFrom !== undefined) endTokens.run(user.id, tokensValidFrom)
       mails.forEach(addMail)
+      if (emailChanges !== undefined) writeEmailChanges(emailChanges)
     },
 
     /**

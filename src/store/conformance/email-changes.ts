@@ -1,0 +1,331 @@
+import { expect, it } from 'vitest'
+import { claim } from '../../directory/claims.ts'
+import type { ChangeEmail, Update } from '../../directory/command.ts'
+import { type Confirmers, type EmailChange, tokenOf } from '../../directory/email-change.ts'
+import type { Outcome, Store } from '../../directory/store.ts'
+import {
+  codeOf,
+  committed,
+  create,
+  type Fixture,
+  type Given,
+  lifecycle,
+  present,
+  setPassword,
+  update,
+} from './commands.ts'
+
+const secret = (name: string) => `${name}-0123456789abcdefghij`
+const secrets = { new: secret('new'), old: secret('old') }
+const changeId = (n: number) => `emc_00000000000${n}`
+
+/** Asks for another address, with further fields. */
+export function request(
+  id: number,
+  email: string,
+  n: number,
+  { by = 'new', ...more }: Partial<Update> & { by?: Confirmers } = {},
+): Update {
+  return update(id, { email }, { confirm: { by, id: changeId(n), secrets }, ...more })
+}
+
+async function step(store: Store, n: number, what: ChangeEmail['step'], more: Partial<ChangeEmail> = {}) {
+  const change = await found(store, n)
+  const { version } = await present(store, change.userId)
+  const { actor, requestId, changeId: id, at } = update(change.userId, {})
+  const by = { actor, requestId, changeId: id, at }
+  const command: ChangeEmail = {
+    ...by,
+    ...{ kind: 'email_change', id: change.userId, change, basis: { version }, step: what },
+    ...more,
+  }
+  return command
+}
+
+const token = (n: number, name: 'new' | 'old') => tokenOf(changeId(n), secrets[name])
+const confirm = (n: number, name: 'new' | 'old') =>
+  ({ do: 'confirm', token: token(n, name), undoSecret: secret('undo') }) as const
+
+async function found(store: Store, n: number): Promise<EmailChange> {
+  const change = await store.emailChanges.get(changeId(n))
+  if (change === undefined) throw new Error(`there is no change ${n}`)
+  return change
+}
+
+const statesOf = async (store: Store, id: number) =>
+  (await store.emailChanges.list(id)).map(({ id: of, state }) => [Number(of.at(-1)), state])
+
+async function toldOf({ readLog }: Fixture): Promise<unknown[]> {
+  return (await readLog()).flatMap(({ fields }) =>
+    fields.email_change === undefined ? [] : [fields.email_change],
+  )
+}
+
+async function everyMail({ outbox }: Store): Promise<[kind: string, to: string][]> {
+  const mails = await outbox.take({ at: Date.UTC(2030, 0), until: Date.UTC(2031, 0), most: 100 })
+  return mails.toSorted((a, b) => a.at - b.at || (a.id < b.id ? -1 : 1)).map(({ kind, to }) => [kind, to])
+}
+
+/** What every store must do with addresses that are confirmed first. */
+export function changingEmail(given: Given): void {
+  it('keeps a change, its mails and its row of the log in one unit, and the address until it is confirmed', async () => {
+    const { store, readLog, reopen } = given()
+    await committed(store, create({ email: 'ann@example.com', username: 'ann' }))
+    const asked = request(1, 'ann@new.example', 1)
+    const user = await committed(store, { ...asked, patch: { ...asked.patch, bio: 'x' } })
+    expect(user).toMatchObject({ email: 'ann@example.com', bio: 'x', email_change: changeId(1), version: 2 })
+    expect((await readLog()).at(-1)?.fields).toEqual({ bio: [null, 'x'], email_change: [null, 'pending'] })
+    const pending = await found(store, 1)
+    expect(pending).toEqual({
+      ...{ id: changeId(1), userId: 1, state: 'pending', by: 'new' },
+      ...{ oldEmail: 'ann@example.com', oldVerified: false, newEmail: 'ann@new.example' },
+      ...{ confirmedByNew: false, confirmedByOld: false },
+      ...{ requestedAt: asked.at, expiresAt: asked.at + 86_400_000, endedAt: null, undoUntil: null },
+      ...{ newToken: expect.stringMatching(/^[0-9a-f]{64}$/), oldToken: null, undoToken: null },
+    })
+    expect(await store.find(claim('email', 'ann@new.example'))).toBeUndefined()
+    expect(await everyMail(store)).toEqual([
+      ['confirm_email', 'ann@new.example'],
+      ['email_change_notice', 'ann@example.com'],
+    ])
+    const again = await reopen()
+    expect(await found(again, 1)).toEqual(pending)
+    const command = await step(again, 1, confirm(1, 'new'))
+    const after = await committed(again, command)
+    expect(after).toMatchObject({
+      email: 'ann@new.example',
+      email_verified: true,
+      email_change: null,
+      version: 3,
+    })
+    expect(await again.get(1)).toEqual(after)
+    expect(await again.find(claim('email', 'ann@new.example'))).toEqual(after)
+    expect(await again.find(claim('email', 'ann@example.com'))).toBeUndefined()
+    expect(await found(again, 1)).toEqual({
+      ...pending,
+      ...{ state: 'confirmed', confirmedByNew: true, newToken: null, endedAt: command.at },
+    })
+    expect((await readLog()).at(-1)?.fields).toEqual({
+      email: ['ann@example.com', 'ann@new.example'],
+      email_verified: [null, true],
+      email_change: ['pending', 'confirmed'],
+    })
+  })
+
+  it('cancels a pending change in the unit that replaces it, sets the address or the password, or removes', async () => {
+    const fixture = given()
+    const { store } = fixture
+    await committed(store, create({ email: 'ann@example.com' }))
+    await committed(store, request(1, 'a@new.example', 1))
+    await committed(store, request(1, 'b@new.example', 2))
+    expect(await statesOf(store, 1)).toEqual([
+      [2, 'pending'],
+      [1, 'cancelled'],
+    ])
+    await committed(store, update(1, { email: 'direct@example.com' }))
+    await committed(store, request(1, 'c@new.example', 3))
+    await committed(store, setPassword(1, 'hash'))
+    await committed(store, request(1, 'd@new.example', 4))
+    expect(await committed(store, lifecycle('remove', 1))).toMatchObject({ email_change: null })
+    expect(await statesOf(store, 1)).toEqual([4, 3, 2, 1].map((n) => [n, 'cancelled']))
+    for (const n of [1, 2, 3, 4]) {
+      expect(await found(store, n)).toMatchObject({ newToken: null, oldToken: null })
+      expect((await found(store, n)).endedAt).toBeGreaterThan(0)
+    }
+    expect(await toldOf(fixture)).toEqual([
+      [null, 'pending'],
+      ['pending', 'replaced'],
+      ['pending', 'cancelled'],
+      [null, 'pending'],
+      ['pending', 'cancelled'],
+      [null, 'pending'],
+      ['pending', 'cancelled'],
+    ])
+  })
+
+  it('does the same in a batch, in the order of its commands, and with a key once', async () => {
+    const fixture = given()
+    const { store } = fixture
+    await committed(store, create({ email: 'ann@example.com' }))
+    const outcomes = await store.changeAll([
+      request(1, 'a@new.example', 1),
+      request(1, 'b@new.example', 2),
+      update(1, { bio: 'x' }),
+    ])
+    expect(outcomes.map(({ outcome }) => outcome)).toEqual(['committed', 'committed', 'committed'])
+    expect(await statesOf(store, 1)).toEqual([
+      [2, 'pending'],
+      [1, 'cancelled'],
+    ])
+    const once = { actor: 'person:1', key: 'k', hash: 'h' }
+    const first = await store.change(request(1, 'c@new.example', 3, { once }))
+    const second = await store.change(request(1, 'c@new.example', 4, { once }))
+    expect(second).toEqual({ ...first, replayed: true })
+    expect(await store.emailChanges.get(changeId(4))).toBeUndefined()
+    const preview = await store.change(request(1, 'd@new.example', 5, { dryRun: true }))
+    expect(preview).toMatchObject({
+      outcome: 'previewed',
+      change: { fields: { email_change: ['pending', 'replaced'] } },
+    })
+    const refused = await store.changeAll([request(1, 'e@new.example', 6), update(2, { bio: 'x' })])
+    expect(refused.map(codeOf)).toEqual(['batch_aborted', 'not_found'])
+    for (const n of [5, 6]) expect(await store.emailChanges.get(changeId(n))).toBeUndefined()
+    const mails = (await everyMail(store)).filter(([kind]) => kind === 'confirm_email')
+    expect(mails.map(([, to]) => to).toSorted()).toEqual(['a', 'b', 'c'].map((name) => `${name}@new.example`))
+    await committed(store, { ...lifecycle('erase', 1), once: { ...once, key: 'e' } })
+    expect(await store.emailChanges.list(1)).toEqual([])
+  })
+
+  it('waits for both mailboxes where both are asked, in either order', async () => {
+    const fixture = given()
+    const { store } = fixture
+    for (const [n, order] of [
+      [1, ['new', 'old']],
+      [2, ['old', 'new']],
+    ] as const) {
+      await committed(store, create({ email: `p${n}@example.com` }))
+      await committed(store, request(n, `p${n}@new.example`, n, { by: 'both' }))
+      const half = await committed(store, await step(store, n, confirm(n, order[0])))
+      expect(half).toMatchObject({ email: `p${n}@example.com`, email_change: changeId(n), version: 3 })
+      expect(codeOf(await store.change(await step(store, n, confirm(n, order[0]))))).toBe('invalid')
+      const whole = await committed(store, await step(store, n, confirm(n, order[1])))
+      expect(whole).toMatchObject({ email: `p${n}@new.example`, email_verified: true, email_change: null })
+    }
+    expect(await toldOf(fixture)).toEqual(
+      ['new', 'old'].flatMap((first) => [
+        [null, 'pending'],
+        ['pending', `confirmed_by_${first}`],
+        ['pending', 'confirmed'],
+      ]),
+    )
+  })
+
+  it('lets the first of two have an address that both confirm at once, and of one that is confirmed twice', async () => {
+    const { store } = given()
+    for (const n of [1, 2]) {
+      await committed(store, create({ email: `p${n}@example.com` }))
+      await committed(store, request(n, 'wanted@new.example', n))
+    }
+    const both = await Promise.all([1, 2].map((n) => step(store, n, confirm(n, 'new'))))
+    const outcomes = await Promise.all(both.map(store.change))
+    expect(outcomes.map(({ outcome }) => outcome).toSorted()).toEqual(['committed', 'refused'])
+    expect(outcomes.map(codeOf).filter(Boolean)).toEqual(['conflict'])
+    const loser = outcomes.findIndex(({ outcome }) => outcome === 'refused') + 1
+    expect(await present(store, loser)).toMatchObject({
+      ...{ email: `p${loser}@example.com`, email_change: changeId(loser) },
+    })
+    expect((await found(store, loser)).state).toBe('pending')
+
+    await committed(store, request(loser, 'other@new.example', 3))
+    const twice = await Promise.all([1, 2].map(() => step(store, 3, confirm(3, 'new'))))
+    const told = await Promise.all(twice.map(store.change))
+    expect(told.map(({ outcome }) => outcome).toSorted()).toEqual(['committed', 'refused'])
+    expect(told.map(codeOf).filter(Boolean)).toEqual(['precondition_failed'])
+  })
+
+  it('lets one of a confirmation, a cancellation and a new password come first, and the others know', async () => {
+    const { store } = given()
+    for (let n = 1; n <= 8; n++) {
+      await committed(store, create({ email: `p${n}@example.com` }))
+      await committed(store, request(n, `p${n}@new.example`, n))
+      const racing = [
+        await step(store, n, confirm(n, 'new')),
+        await step(store, n, { do: 'cancel' }),
+        setPassword(n, 'hash'),
+      ]
+      const turned = [...racing.slice(n % 3), ...racing.slice(0, n % 3)]
+      const outcomes = await Promise.all(turned.map(store.change))
+      const done = (kind: string, what?: string) =>
+        outcomes[
+          turned.findIndex((one) => one.kind === kind && (!what || ('step' in one && one.step.do === what)))
+        ]?.outcome === 'committed'
+      expect(done('password')).toBe(true)
+      expect([done('email_change', 'confirm'), done('email_change', 'cancel')]).not.toEqual([true, true])
+      const isConfirmed = done('email_change', 'confirm')
+      expect(await present(store, n)).toMatchObject({
+        ...{ email: isConfirmed ? `p${n}@new.example` : `p${n}@example.com`, email_change: null },
+      })
+      expect((await found(store, n)).state).toBe(isConfirmed ? 'confirmed' : 'cancelled')
+    }
+  })
+
+  it('tells which have expired, the oldest first, and ends them as a change like any other', async () => {
+    const fixture = given()
+    const { store } = fixture
+    for (const n of [1, 2, 3]) {
+      await committed(store, create({ email: `p${n}@example.com` }))
+      await committed(store, request(n, `p${n}@new.example`, n, { at: 1_000 * n }))
+    }
+    const day = 86_400_000
+    const due = async (at: number, limit = 9) =>
+      (await store.emailChanges.due(at, limit)).map(({ userId }) => userId)
+    expect(await due(day + 999)).toEqual([])
+    expect(await due(day + 2_000)).toEqual([1, 2])
+    expect(await due(day + 9_000, 2)).toEqual([1, 2])
+    const early = await step(store, 1, { do: 'expire' }, { at: day + 999 })
+    expect(codeOf(await store.change(early))).toBe('conflict')
+    const late = await step(store, 1, confirm(1, 'new'), { at: day + 1_000 })
+    expect(codeOf(await store.change(late))).toBe('invalid')
+    const expired = await step(store, 1, { do: 'expire' }, { at: day + 1_000 })
+    expect(await committed(store, expired)).toMatchObject({ email: 'p1@example.com', email_change: null })
+    expect(await found(store, 1)).toMatchObject({ state: 'expired', endedAt: day + 1_000, newToken: null })
+    expect(await due(day + 9_000)).toEqual([2, 3])
+    expect((await toldOf(fixture)).at(-1)).toEqual(['pending', 'expired'])
+  })
+
+  it('undoes a change towards the verified address, ends tokens and what is pending, unless somebody else has it', async () => {
+    const fixture = given()
+    const { store } = fixture
+    await committed(store, create({ email: 'first@example.com' }))
+    await committed(store, request(1, 'ann@example.com', 1))
+    await committed(store, await step(store, 1, confirm(1, 'new')))
+    expect((await found(store, 1)).undoToken).toBeNull()
+    for (const n of [2, 3]) {
+      await committed(store, request(1, `thief${n}@new.example`, n))
+      await committed(store, await step(store, n, confirm(n, 'new')))
+    }
+    await committed(store, request(1, 'thief4@new.example', 4))
+    const undo = (n: number) => tokenOf(changeId(n), secret('undo'))
+    const later = [await found(store, 3)]
+    const command = await step(store, 2, { do: 'revert', token: undo(2), later })
+    await committed(store, create({ email: 'ann@example.com', username: 'heir' }))
+    const outcome: Outcome = await store.change(command)
+    expect(codeOf(outcome)).toBe('conflict')
+    expect(await store.credentials(1)).toMatchObject({ tokensValidFrom: 0 })
+    await committed(store, lifecycle('erase', 2))
+    expect(await committed(store, command)).toMatchObject({
+      ...{ email: 'ann@example.com', email_verified: true, email_change: null },
+    })
+    expect(await store.credentials(1)).toMatchObject({ tokensValidFrom: command.at })
+    expect(await statesOf(store, 1)).toEqual([
+      [4, 'cancelled'],
+      [3, 'confirmed'],
+      [2, 'reverted'],
+      [1, 'confirmed'],
+    ])
+    expect((await found(store, 3)).undoToken).toBeNull()
+    expect((await toldOf(fixture)).at(-1)).toEqual(['confirmed', 'reverted'])
+    const again = await step(store, 2, { do: 'revert', token: undo(2), later: [] })
+    expect(codeOf(await store.change(again))).toBe('invalid')
+  })
+
+  it('removes all of it with the user, and keeps no address in the log', async () => {
+    const { store, readLog } = given()
+    await committed(store, create({ email: 'ann@example.com' }))
+    await committed(store, create({ email: 'bob@example.com' }))
+    await committed(store, request(2, 'bob@new.example', 2))
+    await committed(store, request(1, 'ann@new.example', 1))
+    await committed(store, await step(store, 1, confirm(1, 'new')))
+    await committed(store, request(1, 'ann@newer.example', 3))
+    expect(await committed(store, lifecycle('erase', 1))).toMatchObject({ email_change: null })
+    expect(await store.emailChanges.list(1)).toEqual([])
+    expect(await store.emailChanges.get(changeId(3))).toBeUndefined()
+    expect(JSON.stringify(await readLog())).not.toMatch(/ann@/)
+    expect((await readLog()).at(-1)?.fields.email_change).toEqual([null, null])
+    expect(await statesOf(store, 2)).toEqual([[2, 'pending']])
+    expect((await everyMail(store)).map(([, to]) => to).toSorted()).toEqual([
+      'bob@example.com',
+      'bob@new.example',
+    ])
+  })
+}

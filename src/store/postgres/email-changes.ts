@@ -1,0 +1,57 @@
+import type { Unit } from '../../directory/change.ts'
+import type { EmailChangeStore } from '../../directory/email-change.ts'
+import { ending, fromRow, names, put, type Row, select, toRow } from '../sql/email-changes.ts'
+import type { Statement } from './pool.ts'
+
+/** What units say of e-mail changes, the last word on each of them, as lists for statements. */
+export function emailChangeRows(units: readonly Unit[]) {
+  const kept = new Map<string, Row>()
+  const ended = new Map<string, Row>()
+  for (const { user, emailChanges } of units) {
+    const { ended: end, put: changes = [] } = emailChanges ?? {}
+    if (end !== undefined) {
+      const { id, state, at } = end
+      const own = kept.get(id)
+      if (own === undefined) ended.set(id, { user_id: user.id, id, state, at })
+      else kept.set(id, { ...own, state, ended_at: at, new_token: null, old_token: null })
+    }
+    for (const change of changes) kept.set(change.id, toRow(change))
+  }
+  return { kept: [...kept.values()], ended: [...ended.values()] }
+}
+
+const types = names.map((name) => {
+  if (name === 'old_verified' || name.startsWith('confirmed_by_')) return `${name} boolean`
+  return /_(id|at|until)$/.test(name) ? `${name} bigint` : `${name} text`
+})
+
+/**
+ * The statements that write these.
+ * @param given a list of rows, as a parameter of type jsonb
+ * @param users a further table that says, by the column `id`, of whom they are written
+ */
+export const keepChanges = (given: string, users?: string) =>
+  put(
+    `SELECT ${names.map((name) => `given.${name}`).join(', ')}
+     FROM jsonb_to_recordset(${given}) AS given (${types.join(', ')})
+     ${users === undefined ? '' : `JOIN ${users} ON ${users}.id = given.user_id`} WHERE true`,
+  )
+
+export const endChanges = (given: string, users?: string) =>
+  `UPDATE email_changes SET ${ending('given.state', 'given.at')}
+   FROM jsonb_to_recordset(${given}) AS given (user_id bigint, id text, state text, at bigint)
+   ${users === undefined ? '' : `JOIN ${users} ON ${users}.id = given.user_id`}
+   WHERE email_changes.id = given.id`
+
+/** @param run runs a statement, again where it fails for a reason that passes */
+export function createEmailChangeStore(
+  run: (statement: Statement) => Promise<readonly Row[]>,
+): EmailChangeStore {
+  const read = async (text: string, ...parameters: (string | number)[]) =>
+    (await run({ text, parameters, prepare: true })).map(fromRow)
+  return {
+    get: async (id) => (await read(select.byId('$1'), id))[0],
+    list: (userId) => read(select.ofUser('$1'), userId),
+    due: (at, limit) => read(select.due('$1', '$2'), at, limit),
+  }
+}
