@@ -64,19 +64,18 @@ export function goals({ memory, start, imports, run, rated }: Results, { ratio }
       unit: '',
       ...least(0.8),
     },
-    ...(
+    ...[sqlite, postgresql].flatMap((on) =>
       [
         'GET a page of few, with total',
         'GET a page of many, with total',
         'GET a sorted page, with total',
-      ] as const
-    ).map((what) => ({
-      measure: `SQLite ${what}, 1,000,000 users, p99 at half of the peak`,
-      value: rated.get(sqlite(what, 1_000_000))?.p99,
-      unit: ' ms',
-      goal: 'under 20',
-      isMet: (value: number) => value < 20,
-    })),
+      ].map((what) => ({
+        measure: `${on === sqlite ? 'SQLite' : 'PostgreSQL'} ${what}, 1,000,000 users, p99 at half of the peak`,
+        value: rated.get(on(what, 1_000_000))?.p99,
+        unit: ' ms',
+        ...under(20),
+      })),
+    ),
     ...[sqlite, postgresql].flatMap((on) =>
       [
         'search for a part that few have',

@@ -210,7 +210,7 @@ export function scenarios(quick: boolean, connections: number): readonly Scenari
     ...more(roster('sqlite', 'stream', 1_000_000)),
     roster('postgres', 'list', 1000),
     roster('postgres', 'stream', 100_000),
-    ...more(roster('postgres', 'filter', 1_000_000), roster('postgres', 'sort', 1_000_000)),
+    ...more(...(['filter', 'common', 'sort'] as const).map((kind) => roster('postgres', kind, 1_000_000))),
   ]
 }
 

@@ -49,4 +49,34 @@ describe('lists on PostgreSQL', () => {
     const others = times(62, () => store.list(slow))
     expect((await Promise.all([...first, ...others])).every(({ total }) => total === 0)).toBe(true)
   })
+
+  test('show totals that are right, whichever node writes and however late a transaction commits', async () => {
+    const other = await openPostgres({ url: database.url, rules, onWarning: () => {}, connections: 2 })
+    const total = async (name: string) => (await store.list(by('first_name', name))).total
+    const [ann] = (await store.list(by('first_name', 'Ann'))).users
+    const begun = Promise.withResolvers<void>()
+    const held = Promise.withResolvers<void>()
+    const lateOne = database.sql.begin(async (sql) => {
+      await sql`UPDATE users SET first_name = 'Bob', version = version + 1 WHERE id = ${ann?.id ?? 0}`
+      await sql`INSERT INTO changes (change_id, user_id, version, at, actor_kind, contract, request_id, kind, fields)
+        VALUES (gen_random_uuid(), ${ann?.id ?? 0}, 2, 0, 'operator', 'operator', 'r', 'updated', '{"first_name": ["Ann", "Bob"]}')`
+      begun.resolve()
+      await held.promise
+    })
+    try {
+      await begun.promise
+      // Counted while it is under way, and made right by what is numbered after it.
+      expect(await total('Bob')).toBe(2)
+      for (let more = 1; more <= 3; more++) {
+        await all(other, [create({ first_name: 'Bob' }), create({ first_name: 'Cid' })])
+        expect(await total('Bob')).toBe(2 + more)
+      }
+      held.resolve()
+      await lateOne
+      expect([await total('Bob'), await total('Ann')]).toEqual([6, 0])
+    } finally {
+      held.resolve()
+      await Promise.allSettled([lateOne, other.close()])
+    }
+  })
 })

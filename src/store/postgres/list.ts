@@ -1,9 +1,12 @@
 import { variantsOf, withoutCase } from '../../directory/caseless.ts'
 import { unavailable } from '../../directory/errors.ts'
+import type { FieldName } from '../../directory/fields.ts'
 import { kindOf, type Listing, type ListQuery, type Sortable } from '../../directory/query.ts'
 import type { User } from '../../directory/user.ts'
 import { isQuick } from '../sql/cost.ts'
 import { createLists, type Sql } from '../sql/list.ts'
+import { type Counting, countingOf, createKept, type LogRow } from '../sql/totals.ts'
+import { createLogTail } from './log-tail.ts'
 import type { Row, Statement } from './pool.ts'
 import { columns, toUser } from './rows.ts'
 
@@ -35,22 +38,52 @@ const mostWaiting = 64
 /** Milliseconds that such a one may take. */
 const longest = 15_000
 
+/** Statements that each connection keeps. */
+const mostTexts = 200
+
+/** Numbers of the log that are looked at rather than counting anew. */
+const farthest = 70_000
+/** Milliseconds that a total is kept right by the log; a failover may have taken back what the log said. */
+const oldest = 600_000
+
+/** A total as of a snapshot. */
+interface Counted {
+  readonly total: number
+  readonly snapshot: string
+  /** Every row of the log up to here was in the snapshot. */
+  readonly settled: number
+  /** Milliseconds since 1970, UTC. */
+  readonly countedAt: number
+}
+
 const besides: ReadonlySet<Sortable> = new Set(['phone'])
 
 /** Reads lists: those that an index leads to at once, the others a few at a time. */
 export function createListReader(read: Read) {
+  const tail = createLogTail(read)
+  const totals = createKept<Counted>()
+  const underWay = new Map<string, Promise<Counted>>()
+  const texts = new Set<string>()
   const waiting = new Set<() => void>()
-  let underWay = 0
+  let reading = 0
+
+  /** Planning a list that an index leads to takes longer than reading it, so what comes again is planned once. */
+  function kept(statement: Statement): Statement {
+    const { text } = statement
+    const isKnown = texts.has(text)
+    if (!isKnown && texts.size < mostTexts) texts.add(text)
+    return isKnown ? { ...statement, prepare: true } : statement
+  }
 
   /** @throws DirectoryError `unavailable` when too many wait already, or nobody waits for it any more */
   async function inTurn<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-    if (underWay >= mostAtOnce) await turn(signal)
-    else underWay++
+    if (reading >= mostAtOnce) await turn(signal)
+    else reading++
     try {
       return await work()
     } finally {
       const [next] = waiting
-      if (next === undefined) underWay--
+      if (next === undefined) reading--
       else next()
     }
   }
@@ -75,15 +108,70 @@ export function createListReader(read: Read) {
     const users: User[] = []
     for (const part of lists.page(query)) {
       const page = part(users.length)
-      const select = numbered(`SELECT ${columns.join(', ')} FROM users ${page.sql}`, page)
+      const select = kept(numbered(`SELECT ${columns.join(', ')} FROM users ${page.sql}`, page))
       users.push(...(await read({ ...select, ...more })).map(toUser))
       if (users.length >= query.limit) break
     }
-    if (!query.count) return { users, total: undefined }
+    return { users, total: query.count ? await totalOf(query, more) : undefined }
+  }
+
+  async function totalOf(query: ListQuery, more: Partial<Statement>): Promise<number> {
+    const counting = countingOf(query)
+    if (counting === undefined) return (await count(query, more)).total
+    const { key } = counting
+    const known = (await upToDate(counting)) ?? (await countedByOthers(counting))
+    if (known !== undefined) return known
+    // Before it is counted, so that what is not settled by then is told of afterwards.
+    const counted = tail.look().then(async ({ settled }) => ({
+      ...(await count(query, more)),
+      settled,
+      countedAt: Date.now(),
+    }))
+    underWay.set(key, counted)
+    try {
+      totals.set(key, await counted)
+      return (await counted).total
+    } finally {
+      if (underWay.get(key) === counted) underWay.delete(key)
+    }
+  }
+
+  /** Many who ask for the same are not to count it all at once. */
+  async function countedByOthers(counting: Counting): Promise<number | undefined> {
+    const others = underWay.get(counting.key)
+    if (others === undefined) return undefined
+    await others.catch(() => {})
+    return upToDate(counting)
+  }
+
+  /** The total that is kept, after what the log tells; undefined where it has to be counted. */
+  async function upToDate({ key, fields, adjusted }: Counting): Promise<number | undefined> {
+    const known = totals.get(key)
+    if (known === undefined || Date.now() - known.countedAt > oldest) return undefined
+    const { newest, settled } = await tail.look()
+    if (newest - known.settled > farthest) return undefined
+    const { rows, snapshot } = await newsSince(known, fields)
+    const total = adjusted(known.total, rows)
+    if (total !== undefined) totals.set(key, { ...known, total, snapshot, settled })
+    return total
+  }
+
+  async function count(query: ListQuery, more: Partial<Statement>) {
     const where = lists.where(query)
-    const count = numbered(`SELECT count(*) AS total FROM users WHERE ${where.sql}`, where)
-    const [row] = await read({ ...count, ...more })
-    return { users, total: Number(row?.total) }
+    const text = `SELECT count(*) AS total, pg_current_snapshot()::text AS snapshot FROM users WHERE ${where.sql}`
+    const [row] = await read({ ...kept(numbered(text, where)), ...more })
+    return { total: Number(row?.total), snapshot: String(row?.snapshot) }
+  }
+
+  /** What was committed since a snapshot that may say something of these fields, or of who is to be seen. */
+  async function newsSince({ settled, snapshot }: Counted, fields: readonly FieldName[]) {
+    const text = `SELECT snapshot::text, kind, fields FROM pg_current_snapshot() AS snapshot
+      LEFT JOIN changes ON seq > $1 AND NOT pg_visible_in_snapshot(tx, $2::text::pg_snapshot)
+        AND (kind <> 'updated' OR fields ?| $3::text[])`
+    const parameters = [settled, snapshot, `{${[...fields, 'status'].join()}}`]
+    const rows = await read({ text, parameters, prepare: true })
+    const told = rows.filter(({ kind }) => kind !== null) as unknown as LogRow[]
+    return { rows: told, snapshot: String(rows[0]?.snapshot) }
   }
 
   return (query: ListQuery, signal?: AbortSignal): Promise<Listing> =>

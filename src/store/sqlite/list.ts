@@ -12,10 +12,10 @@ import {
 } from '../../directory/query.ts'
 import type { User } from '../../directory/user.ts'
 import { createLists, type Sql } from '../sql/list.ts'
+import { countingOf, createKept } from '../sql/totals.ts'
 import { createLogTail } from './log-tail.ts'
 import { createMemoryIndex, type MemoryIndex } from './memory-index.ts'
 import { columns, toSql, toUser } from './rows.ts'
-import { createTotals } from './totals.ts'
 
 /** SQLite compares text by its bytes, which is by code points. */
 export const lists = createLists({
@@ -28,10 +28,14 @@ const mostIndexes = 3
 
 const mostStatements = 100
 
+/** Rows of the log that are read rather than counting anew. */
+const farthest = 20_000
+
 /** Reads lists on a connection, and keeps what makes the next ones quick: totals, and indexes that the file has not. */
 export function createListReader(db: DatabaseSync) {
   const tail = createLogTail(db)
-  const totals = createTotals(tail)
+  /** Totals, each with the newest row of the log when it was right. */
+  const totals = createKept<{ readonly total: number; readonly seq: number }>()
   const indexes = new Map<FieldName, MemoryIndex>()
 
   function indexOf(field: FieldName): MemoryIndex {
@@ -94,9 +98,22 @@ export function createListReader(db: DatabaseSync) {
       found = idsOf({ ...query, offset: 0, limit: -1 })
       return found.length
     }
-    const total = few === undefined ? totals.of(query, count) : count()
+    const total = few === undefined ? totalOf(query, count) : count()
     if (found === undefined) return { users: pageOf(query, more), total }
     return { users: usersInOrder(found.slice(query.offset, query.offset + query.limit)), total }
+  }
+
+  /** @param count counts in the read transaction under way */
+  function totalOf(query: ListQuery, count: () => number): number {
+    const counting = countingOf(query)
+    if (counting === undefined) return count()
+    const seq = tail.newest()
+    const known = totals.get(counting.key)
+    const isNear = known !== undefined && seq - known.seq <= farthest
+    const told = isNear ? counting.adjusted(known.total, tail.since(known.seq, counting.fields)) : undefined
+    const total = told ?? count()
+    totals.set(counting.key, { total, seq })
+    return total
   }
 
   function pageOf(query: ListQuery, more: readonly Sql[]): User[] {

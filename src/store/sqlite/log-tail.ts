@@ -1,13 +1,6 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
-import type { FieldChange } from '../../directory/change.ts'
 import type { FieldName } from '../../directory/fields.ts'
-
-/** A row of the change log that may matter to what is kept of some fields. */
-export interface LogRow {
-  readonly userId: number
-  readonly kind: string
-  readonly fields: { readonly [F in FieldName | 'status']?: FieldChange }
-}
+import type { LogRow } from '../sql/totals.ts'
 
 /**
  * The change log as the news for whatever a reader keeps in memory: what was committed since it was
@@ -27,7 +20,7 @@ export function createLogTail(db: DatabaseSync) {
     newest: (): number => Number(newest.get()?.seq ?? 0),
 
     /** The rows after one that may say something of these fields, or of who is to be seen. */
-    since(seq: number, fields: readonly FieldName[]): LogRow[] {
+    since(seq: number, fields: readonly FieldName[]): (LogRow & { readonly userId: number })[] {
       const names = JSON.stringify([...fields, 'status'].map((name) => `"${name}":`))
       const found = rows.all(seq, names) as unknown as SQLOutputValue[][]
       return found.map(([userId, kind, text]) => ({

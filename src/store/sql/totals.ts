@@ -1,59 +1,58 @@
+import type { FieldChange } from '../../directory/change.ts'
 import { catalogue, type FieldName } from '../../directory/fields.ts'
 import { type Condition, type Conditions, conditionOf, fits, type Sortable } from '../../directory/query.ts'
-import type { LogRow, LogTail } from './log-tail.ts'
 
 /**
  * Totals that were counted, kept for as long as the log can tell what has become of them. Counting
  * 300,000 users takes 10 ms and more by an index, and every page of a list asks for the same.
  */
-export interface Totals {
-  /** @param count counts in the read transaction under way */
-  readonly of: (conditions: Conditions, count: () => number) => number
+
+/** A row of the change log, as far as it matters to what is kept of some fields. */
+export interface LogRow {
+  readonly kind: string
+  readonly fields: { readonly [F in FieldName | 'status']?: FieldChange }
 }
 
-interface Counted {
-  total: number
-  /** The newest row of the log when it was right. */
-  seq: number
+/** What a total is about, and what may change it. */
+export interface Counting {
+  readonly key: string
+  readonly fields: readonly FieldName[]
+  /** The total after what the log tells; undefined where that takes more than it tells. */
+  readonly adjusted: (total: number, rows: readonly LogRow[]) => number | undefined
+}
+
+/** Undefined where a total depends on something that changes and that the log has not. */
+export function countingOf({ filters, search }: Conditions): Counting | undefined {
+  const conditions = filters.map(conditionOf)
+  const fields = fieldsOf(conditions, search?.names ?? [])
+  if (fields === undefined) return undefined
+  return {
+    key: JSON.stringify([conditions, search]),
+    fields,
+    adjusted: (total, rows) =>
+      // What a search finds in a user takes more than the log tells of a change.
+      search !== undefined && rows.length > 0 ? undefined : adjust(total, conditions, rows),
+  }
 }
 
 /** Totals that are kept. */
 const limit = 500
 
-/** Rows of the log that are read rather than counting anew. */
-const farthest = 20_000
-
-export function createTotals(tail: LogTail): Totals {
-  const kept = new Map<string, Counted>()
-
-  function keep(key: string, counted: Counted): void {
-    kept.delete(key)
-    kept.set(key, counted)
-    const [oldest] = kept.keys()
-    if (kept.size > limit && oldest !== undefined) kept.delete(oldest)
-  }
-
+/** The totals that were wanted lately, under their keys. */
+export function createKept<T>() {
+  const kept = new Map<string, T>()
   return {
-    of({ filters, search }, count) {
-      const conditions = filters.map(conditionOf)
-      const fields = fieldsOf(conditions, search?.names ?? [])
-      if (fields === undefined) return count()
-      const key = JSON.stringify([conditions, search])
-      const newest = tail.newest()
-      const known = kept.get(key)
-      const isNear = known !== undefined && newest - known.seq <= farthest
-      const news = isNear ? tail.since(known.seq, fields) : undefined
-      // What a search finds in a user takes more than the log tells of a change.
-      const isTold = news !== undefined && (search === undefined || news.length === 0)
-      const now = known !== undefined && isTold ? adjust(known, conditions, news) : undefined
-      const total = now ?? count()
-      keep(key, { total, seq: newest })
-      return total
+    get: (key: string): T | undefined => kept.get(key),
+    set(key: string, counted: T): void {
+      kept.delete(key)
+      kept.set(key, counted)
+      const [oldest] = kept.keys()
+      if (kept.size > limit && oldest !== undefined) kept.delete(oldest)
     },
   }
 }
 
-/** The fields that a list depends on; undefined where it depends on something that changes and that the log has not. */
+/** The fields that a list depends on. */
 function fieldsOf(conditions: readonly Condition[], searched: readonly Sortable[]): FieldName[] | undefined {
   const names = conditions.flatMap((condition) => (condition.test === 'none' ? [] : [condition.name]))
   const fields: FieldName[] = []
@@ -64,9 +63,8 @@ function fieldsOf(conditions: readonly Condition[], searched: readonly Sortable[
   return fields
 }
 
-/** The total after what the log tells; undefined where that takes more than it tells. */
 function adjust(
-  { total }: Counted,
+  total: number,
   conditions: readonly Condition[],
   rows: readonly LogRow[],
 ): number | undefined {
