@@ -29,7 +29,7 @@ export async function measureImport(folder: string, users: number): Promise<Impo
 
 async function importOnce(file: string, data: string, expected: string) {
   const began = performance.now()
-  const child = spawn(process.execPath, ['src/main.ts', 'import', file], {
+  const child = spawn(process.execPath, ['src/main.js', 'import', file], {
     env: { PATH: process.env.PATH, ROSTER_DATA: data },
     stdio: ['ignore', 'pipe', 'ignore'],
   })

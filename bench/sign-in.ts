@@ -46,7 +46,7 @@ const env = {
   ROSTER_RATE_LIMIT: 'off',
   ROSTER_TRUST_PROXY: '127.0.0.1',
 }
-const main = new URL('../src/main.ts', import.meta.url).pathname
+const main = new URL('../src/main.js', import.meta.url).pathname
 const server = spawn(process.execPath, [main, 'serve'], { env, stdio: ['ignore', 'pipe', 'inherit'] })
 try {
   const url = await ready()

@@ -24,7 +24,7 @@ export function startRoster(where: { folder: string } | { url: string }): Promis
   // A limit that counts and that nobody reaches.
   const limit = { ROSTER_RATE_LIMIT: '999999999/m' }
   const env = { ...place, ...limit, HOST: '127.0.0.1', ROSTER_OPEN_CONTRACTS: 'loopback' }
-  return start(['src/main.ts', 'serve'], { env, ready: '/readyz' })
+  return start(['src/main.js', 'serve'], { env, ready: '/readyz' })
 }
 
 export function startJsonServer(file: string): Promise<Target> {

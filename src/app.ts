@@ -10,7 +10,6 @@ import { createLimits } from './access/limits.ts'
 import { recogniseOutsideTokens } from './access/outside-issuers.ts'
 import { createPasswords } from './access/passwords.ts'
 import { createPeople } from './access/people.ts'
-import { countTogether } from './access/redis.ts'
 import { createSharedSecretTokens } from './access/shared-secret.ts'
 import { countInMemory, type Rate } from './access/windows.ts'
 import { createAuthorization, localUrl } from './authorization.ts'
@@ -42,7 +41,7 @@ export interface AppOptions {
 export async function createApp({ config, store, log }: AppOptions): Promise<FastifyInstance> {
   const directory = createDirectory({ store, rules: config, now: Date.now, newChangeId: randomUUID, newUid })
   const door = createDoor({ open: config.openContracts, origins: config.corsOrigins })
-  const { limits, counting, shared } = limit(config, log)
+  const { limits, counting, shared } = await limit(config, log)
   const strangers = limits && { strangers: limits.strangers }
   const people = createPeople(store.credentials)
   const passwords = createPasswords()
@@ -110,21 +109,24 @@ function mayCall({ openContracts, corsOrigins }: Config): (origin: string) => bo
 const away = 'Redis is away: each node counts for itself'
 
 /** The limits of callers, where there are any, and what they are counted in: sign-ins have limits of their own in any case. */
-function limit({ rateLimit: rate, redisUrl: url, openContracts }: Config, log: Logger) {
-  const shared =
-    url === undefined
-      ? undefined
-      : countTogether({
-          url,
-          now: Date.now,
-          onAway: (reason) => log.warn({ reason }, `rate limits: ${away}`),
-          onBack: () => log.info('rate limits: Redis is there, nodes count together'),
-        })
+async function limit({ rateLimit: rate, redisUrl: url, openContracts }: Config, log: Logger) {
+  const shared = url === undefined ? undefined : await share(url, log)
   const counting = shared?.counting ?? ((_name: string, of: Rate) => countInMemory(of, Date.now))
   if (rate === undefined) return { limits: undefined, counting, shared }
   // Those whom only this machine's own door lets in are the operator's.
   const limits = createLimits({ rate, anonymous: openContracts !== 'loopback', counting })
   return { limits, counting, shared }
+}
+
+async function share(url: string, log: Logger) {
+  // Its client takes 13 MB, which who has no Redis need not spend.
+  const { countTogether } = await import('./access/redis.ts')
+  return countTogether({
+    url,
+    now: Date.now,
+    onAway: (reason) => log.warn({ reason }, `rate limits: ${away}`),
+    onBack: () => log.info('rate limits: Redis is there, nodes count together'),
+  })
 }
 
 /**

@@ -13,7 +13,7 @@ import { columns, toUser } from '../src/store/sqlite/rows.ts'
 
 /** The real program as a child process, a client for it, and a look at what it leaves on disk. */
 
-const program = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+const program = fileURLToPath(new URL('../src/main.js', import.meta.url))
 
 export interface Ended {
   readonly code: number | null

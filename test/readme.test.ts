@@ -66,6 +66,6 @@ test('every curl line can be pasted into zsh: what a shell could read otherwise 
 })
 
 test('the command line is printed as it is', async () => {
-  const { stdout } = await promisify(execFile)(process.execPath, ['src/main.ts', 'help'], { cwd: root })
+  const { stdout } = await promisify(execFile)(process.execPath, ['src/main.js', 'help'], { cwd: root })
   expect(blocks.map(({ text }) => text)).toContain(stdout.trimEnd())
 })

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import { backupUsage, runBackupCommand } from './backup-command.ts'
@@ -88,15 +87,16 @@ async function serve(demo: boolean): Promise<void> {
   process.on('SIGINT', stop)
 }
 
-// What is written is for the user of the process only, whatever folder it is put into.
-process.umask(0o077)
-// A reader like `head` that has read enough is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
-try {
-  await main(process.argv.slice(2))
-} catch (error) {
-  process.stderr.write(`roster: ${error instanceof Error ? error.message : String(error)}\n`)
-  process.exitCode = isUsage(error) ? 2 : 1
+/** Does what the arguments say; failures go to standard error and into the exit code. */
+export async function run(argv: readonly string[]): Promise<void> {
+  // A reader like `head` that has read enough is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+  try {
+    await main(argv)
+  } catch (error) {
+    process.stderr.write(`roster: ${error instanceof Error ? error.message : String(error)}\n`)
+    process.exitCode = isUsage(error) ? 2 : 1
+  }
 }
 
 /** Arguments that make no sense, as opposed to a command that could not be done. */
