@@ -10,6 +10,7 @@ import { createLimits } from './access/limits.ts'
 import { recogniseOutsideTokens } from './access/outside-issuers.ts'
 import { createPasswords } from './access/passwords.ts'
 import { createPeople } from './access/people.ts'
+import { createRecovery } from './access/recovery.ts'
 import { createSharedSecretTokens } from './access/shared-secret.ts'
 import { countInMemory, type Rate } from './access/windows.ts'
 import { createAuthorization, localUrl } from './authorization.ts'
@@ -22,6 +23,8 @@ import { records } from './contracts/records/routes.ts'
 import { v1 } from './contracts/v1/routes.ts'
 import { createDirectory } from './directory/directory.ts'
 import type { Store } from './directory/store.ts'
+import type { Pace } from './mail/sender.ts'
+import { createMailing } from './mailing.ts'
 import { readBodies } from './server/bodies.ts'
 import { allowOrigins } from './server/cors.ts'
 import { collectRoutes, refuseOtherMethods } from './server/methods.ts'
@@ -35,20 +38,27 @@ export interface AppOptions {
   readonly config: Config
   readonly store: Store
   readonly log: Logger
+  /** How mails are sent, where that is not as usual. */
+  readonly pace?: Partial<Pace>
 }
 
 /** The service, put together: everything that it consists of is named here. */
-export async function createApp({ config, store, log }: AppOptions): Promise<FastifyInstance> {
-  const directory = createDirectory({ store, rules: config, now: Date.now, newChangeId: randomUUID, newUid })
+export async function createApp({ config, store, log, pace }: AppOptions): Promise<FastifyInstance> {
+  const onMail = () => mailing.wake()
+  const own = { now: Date.now, newChangeId: randomUUID, newUid, onMail }
+  const directory = createDirectory({ store, rules: config, ...own })
   const door = createDoor({ open: config.openContracts, origins: config.corsOrigins })
   const { limits, counting, shared } = await limit(config, log)
   const strangers = limits && { strangers: limits.strangers }
   const people = createPeople(store.credentials)
   const passwords = createPasswords()
   const confirmation = createConfirmation({ store, passwords, counting })
+  const recovery = createRecovery({ store, directory, passwords, counting, now: Date.now, onMail })
+  const url = () => config.publicUrl ?? localUrl(app.server.address(), config.host)
+  const mailing = createMailing({ config, store, recovery, url, log, pace })
   const { clients, tokens, contract } = createAuthorization({
     ...{ store, people, passwords, counting, log },
-    issuer: () => config.publicUrl ?? localUrl(app.server.address(), config.host),
+    issuer: url,
     onRevoked: (id) => authenticator.forget(id),
   })
   const signed =
@@ -90,11 +100,19 @@ export async function createApp({ config, store, log }: AppOptions): Promise<Fas
       contract.routes(scope, directory)
     })
   }
+  app.addHook('onListen', async () => mailing.start())
+  app.addHook('onClose', mailing.close)
   app.addHook('onClose', passwords.close)
   app.addHook('onClose', writeDownUses(authenticator, log))
   app.addHook('onClose', async () => shared?.close())
-  const remarks = () => shared && { rate_limits: shared.isAway() ? away : 'shared through Redis' }
-  operate(app, store, observed.metrics, remarks)
+  const remarks = () => {
+    const mail = mailing.remark()
+    return {
+      ...(shared && { rate_limits: shared.isAway() ? away : 'shared through Redis' }),
+      ...(mail !== undefined && { mail }),
+    }
+  }
+  operate(app, store, async () => (await observed.metrics()) + (await mailing.metrics()), remarks)
   refuseOtherMethods(app, routes)
   readBodies(app, config.maxBody)
   return app

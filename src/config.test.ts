@@ -77,6 +77,15 @@ test.for<[name: string, text: string, key: keyof Config, value: unknown]>([
     'rediss://u:p%40@redis.example:6380/',
     'redis://:p@[::1]:6379',
   ].map((url): [string, string, keyof Config, string] => ['REDIS_URL', url, 'redisUrl', url]),
+  ['SMTP_URL', '', 'smtpUrl', undefined],
+  ['ROSTER_MAIL_FROM', '', 'mailFrom', undefined],
+  ['ROSTER_MAIL_FROM', 'a@example.com', 'mailFrom', { name: '', address: 'a@example.com' }],
+  [
+    'ROSTER_MAIL_FROM',
+    '"Ann, of Ü" <a@example.com>',
+    'mailFrom',
+    { name: 'Ann, of Ü', address: 'a@example.com' },
+  ],
   ['ROSTER_TRUST_PROXY', '', 'trustProxy', []],
   ['ROSTER_TRUST_PROXY', '10.0.0.0/8, ::1,192.168.0.1', 'trustProxy', ['10.0.0.0/8', '::1', '192.168.0.1']],
   ['ROSTER_TRUST_PROXY', 'fd00::/64', 'trustProxy', ['fd00::/64']],
@@ -163,6 +172,23 @@ const wrong: readonly (readonly [name: string, text: string, hint: string])[] = 
     (text) => ['REDIS_URL', text, 'must be like redis://user:password@host:6379/0'] as const,
   ),
   ...[
+    'localhost:25',
+    'http://u:hunter2@mail',
+    'smtp://',
+    'smtp://u:hunter2@mail/x',
+    'smtp://u:hunter2@mail?x=1',
+    'smtp://u@mail',
+    'smtp://:hunter2@mail',
+    'smtp://u:hunter2%@mail',
+  ].map((text) => ['SMTP_URL', text, 'must be like smtp://user:password@host:587'] as const),
+  ...[
+    'ann',
+    'a@localhost',
+    'Ann a@example.com',
+    'Ann\r\nBcc: x <a@example.com>',
+    'a@example.com, b@example.com',
+  ].map((text) => ['ROSTER_MAIL_FROM', text, 'must be like Example <accounts@example.com>'] as const),
+  ...[
     '*',
     'true',
     'proxy.example',
@@ -243,6 +269,15 @@ describe('what is unsafe stops the start', () => {
       if (!safe) expect(told[0]).toContain(host)
     }
   })
+
+  test.for(['smtp://localhost', 'smtp://u:p%40@mail.example:25', 'smtps://u:p@[::1]:465/'])(
+    'a mail server, of whom nobody says whom its mails are from: %s',
+    (url) => {
+      expect(refusalOf({ SMTP_URL: url })).toEqual([expect.stringMatching(/^ROSTER_MAIL_FROM /)])
+      const config = readConfig({ SMTP_URL: url, ROSTER_MAIL_FROM: 'Roster <a@example.com>' })
+      expect(config).toMatchObject({ smtpUrl: url, mailFrom: { name: 'Roster', address: 'a@example.com' } })
+    },
+  )
 
   test('an open door without --demo may be meant, on any address', () => {
     expect(refusalOf({ HOST: '0.0.0.0', ROSTER_OPEN_CONTRACTS: 'always' })).toEqual([])

@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { isLoopbackAddress, type Openness } from './access/door.ts'
 import type { Issuer } from './access/outside-issuers.ts'
 import type { Rate } from './access/windows.ts'
+import { mailFrom, smtpUrl } from './mail/settings.ts'
 
 /** The only reader of the environment: one table gives each setting's parser, default and documentation. */
 interface Setting<V> {
@@ -31,8 +32,20 @@ export const settings = {
   publicUrl: setting(
     'ROSTER_PUBLIC_URL',
     '',
-    'Where callers find the service, as https://api.example.com, for links in answers; without it, as each request says',
+    'Where callers find the service, as https://api.example.com, for links in answers and mails; without it, as each request says, and in mails this machine',
     publicUrl,
+  ),
+  smtpUrl: setting(
+    'SMTP_URL',
+    '',
+    'Mail server to send by, as smtp://user:password@host:587, or smtps:// for TLS from the start; without it, mails are written into the folder `mail` of the data folder',
+    smtpUrl,
+  ),
+  mailFrom: setting(
+    'ROSTER_MAIL_FROM',
+    '',
+    'Whom mails are from, as `Example <accounts@example.com>`; needed with SMTP_URL',
+    mailFrom,
   ),
   jwtSecret: setting(
     'ROSTER_JWT_SECRET',
@@ -130,16 +143,22 @@ export function readConfig(environment: Environment = process.env, demo = false)
 }
 
 /** Settings that are sound and yet must not come together; one that is not sound is told of already. */
-function unsafe({ openContracts, host = '::1' }: Partial<Config>, demo: boolean): string[] {
+function unsafe(
+  { openContracts, host = '::1', smtpUrl, mailFrom }: Partial<Config>,
+  demo: boolean,
+): string[] {
+  const told: string[] = []
   if (demo && openContracts === 'always') {
-    return ['ROSTER_OPEN_CONTRACTS must not be always together with --demo, which is for this machine only']
-  }
-  if ((demo || openContracts === 'loopback') && !isLoopbackAddress(host)) {
-    return [
+    told.push('ROSTER_OPEN_CONTRACTS must not be always together with --demo, which is for this machine only')
+  } else if ((demo || openContracts === 'loopback') && !isLoopbackAddress(host)) {
+    told.push(
       `HOST must be 127.0.0.1, ::1 or localhost while the contracts are open to this machine, and is ${host}`,
-    ]
+    )
   }
-  return []
+  if (smtpUrl !== undefined && mailFrom === undefined) {
+    told.push('ROSTER_MAIL_FROM must say whom mails are from, since SMTP_URL is set')
+  }
+  return told
 }
 
 function setting<V>(name: string, fallback: string, doc: string, parse: (text: string) => V): Setting<V> {

@@ -6,15 +6,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { FastifyInstance } from 'fastify'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { inject, onTestFinished } from 'vitest'
 import { newKey } from '../src/access/keys.ts'
-import { createApp } from '../src/app.ts'
+import { type AppOptions, createApp } from '../src/app.ts'
 import { type Config, readConfig } from '../src/config.ts'
 import { addDemoPeople } from '../src/demo.ts'
 import type { Scope } from '../src/directory/actor.ts'
 import type { Store } from '../src/directory/store.ts'
 import { openStore } from '../src/stores.ts'
+import { until } from './mail.ts'
 import { createDatabase, type Database, readTables } from './postgres.ts'
 
 /** The service as it runs: the real store in a folder of its own, and the real server on a free port. */
@@ -46,7 +47,10 @@ export interface Answer {
 export type Call = (line: string, body?: unknown, headers?: OutgoingHttpHeaders) => Promise<Answer>
 
 /** Starts with the demo's people, open to this machine; a folder that is given is used and kept. */
-export async function startApp(overrides: Partial<Config> = {}): Promise<TestApp> {
+export async function startApp(
+  overrides: Partial<Config> = {},
+  more: Pick<AppOptions, 'pace'> & { readonly log?: Logger } = {},
+): Promise<TestApp> {
   const folder = overrides.folder ?? (await mkdtemp(join(tmpdir(), 'roster-')))
   const kept = overrides.folder !== undefined
   const { databaseUrl, everything, drop } = onPostgres
@@ -66,7 +70,7 @@ export async function startApp(overrides: Partial<Config> = {}): Promise<TestApp
   }
   const store = await openStore(config, { onFatal: fail, onWarning: fail })
   await addDemoPeople(store, config)
-  const app = await createApp({ config, store, log: pino({ level: 'silent' }) })
+  const app = await createApp({ config, store, log: pino({ level: 'silent' }), ...more })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   return {
     url,
@@ -85,7 +89,11 @@ export async function startApp(overrides: Partial<Config> = {}): Promise<TestApp
       await store.keys.add(key, hash)
       return { authorization: `Bearer ${secret}` }
     },
-    everything,
+    everything: async () => {
+      // What earlier requests have begun is no part of what the next one does.
+      await until(async () => (await store.outbox.backlog()).count === 0)
+      return everything()
+    },
     close: async () => {
       await app.close()
       await store.close()

@@ -33,6 +33,8 @@ export interface Dependencies {
   readonly newUid: () => string
   /** Left out, no address can be confirmed: keys set them at once, and people can not. */
   readonly emails?: EmailRules
+  /** Called when what was committed may have brought a mail that is to be sent. */
+  readonly onMail?: () => void
 }
 
 type Own = 'kind' | 'actor' | 'requestId' | 'changeId' | 'at' | 'uid'
@@ -68,7 +70,7 @@ export type BatchResult = Result | { readonly outcome: 'refused'; readonly refus
  */
 export type Directory = ReturnType<typeof createDirectory>
 
-export function createDirectory({ store, rules, now, newChangeId, newUid, emails }: Dependencies) {
+export function createDirectory({ store, rules, now, newChangeId, newUid, emails, onMail }: Dependencies) {
   const circumstances = ({ actor, requestId }: Context) => ({
     actor,
     requestId,
@@ -82,7 +84,9 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
     const work = () =>
       // What is wrong already changes nothing, so it need not wait its turn among the writes.
       isWrong(command) ? judgeOnly(command) : store.change(command)
-    return result(command, await (isOnce(command) ? alone([command], work) : work()))
+    const outcome = await (isOnce(command) ? alone([command], work) : work())
+    if (outcome.outcome === 'committed' && mayMail(command)) onMail?.()
+    return result(command, outcome)
   }
 
   /** Nothing else that has the same idempotency key runs in this node at the same time. */
@@ -381,6 +385,12 @@ function isNew(command: Command, { version }: User): boolean {
 }
 
 const batchTooLong = refusal('invalid', `A batch may have at most ${maxBatch} operations`)
+
+/** Whether the unit of a command can have mails in it. */
+function mayMail(command: Command): boolean {
+  if (command.kind === 'update' || command.kind === 'replace') return command.confirm !== undefined
+  return command.kind === 'password' || command.kind === 'email_change'
+}
 
 /** A preview is not carried out, so there is nothing to do only once. */
 function isOnce<C extends Pick<Command, 'once' | 'dryRun'>>(command: C): command is C & { once: Once } {

@@ -1,0 +1,48 @@
+import { join, resolve } from 'node:path'
+import type { Logger } from 'pino'
+import type { Recovery } from './access/recovery.ts'
+import type { Config } from './config.ts'
+import type { Store } from './directory/store.ts'
+import { createCompose } from './mail/compose.ts'
+import { deliverToFolder } from './mail/files.ts'
+import { createSender, type MailSender, type Pace } from './mail/sender.ts'
+import { deliverBySmtp } from './mail/smtp.ts'
+
+export interface MailingOptions {
+  readonly config: Pick<Config, 'smtpUrl' | 'mailFrom' | 'folder' | 'publicUrl'>
+  readonly store: Pick<Store, 'outbox' | 'get'>
+  readonly recovery: Pick<Recovery, 'linkFor'>
+  /** Where people find the service. */
+  readonly url: () => string
+  readonly log: Logger
+  readonly pace?: Partial<Pace> | undefined
+}
+
+/** What sends mails, put together: through a mail server, or into files where there is none. */
+export function createMailing({ config, store, recovery, url, log, pace }: MailingOptions): MailSender {
+  const { smtpUrl, publicUrl, mailFrom: from = nobody } = config
+  const folder = join(resolve(config.folder), 'mail')
+  const compose = createCompose({ userOf: store.get, linkFor: recovery.linkFor, from, url })
+  const deliver = smtpUrl === undefined ? deliverToFolder(folder) : deliverBySmtp(smtpUrl)
+  const sender = createSender({
+    ...{ outbox: store.outbox, compose, deliver, now: Date.now, log },
+    ...(pace && { pace }),
+  })
+  return {
+    ...sender,
+    start() {
+      if (smtpUrl === undefined)
+        log.info({ folder }, 'mails are written into files, since SMTP_URL is not set')
+      else log.info({ server: new URL(smtpUrl).host }, 'mails are sent')
+      if (smtpUrl !== undefined && publicUrl === undefined)
+        log.warn(
+          { url: url() },
+          'links in mails lead here; set ROSTER_PUBLIC_URL to where people find the service',
+        )
+      sender.start()
+    },
+  }
+}
+
+/** For files, which go nowhere. */
+const nobody = { name: 'Roster', address: 'roster@localhost' }
