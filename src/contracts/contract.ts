@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Actor } from '../directory/actor.ts'
 import type { Context, Directory } from '../directory/directory.ts'
 import type { Code, Problem } from '../directory/errors.ts'
@@ -51,6 +51,13 @@ declare module 'fastify' {
 
 export function context(request: FastifyRequest): Context {
   return { actor: request.actor, requestId: request.id }
+}
+
+/** Tells that nobody waits for the answer any more. */
+export function goneSignal({ raw }: FastifyReply): AbortSignal {
+  const gone = new AbortController()
+  raw.once('close', () => gone.abort())
+  return gone.signal
 }
 
 /** Whether a path is one of the given places or lies under it. */

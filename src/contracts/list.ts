@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Directory } from '../directory/directory.ts'
 import type { User } from '../directory/user.ts'
-import { context } from './contract.ts'
+import { context, goneSignal } from './contract.ts'
 import { decodeList, linksOf } from './list-parameters.ts'
 import type { Properties } from './request.ts'
 
@@ -15,9 +15,7 @@ export async function sendList(
   { directory, properties, encode }: Listed,
 ): Promise<FastifyReply> {
   const { query, page } = decodeList((request as ListRequest).query, properties)
-  const gone = new AbortController()
-  reply.raw.once('close', () => gone.abort())
-  const { total, pieces } = await directory.walk(context(request), query, gone.signal)
+  const { total, pieces } = await directory.walk(context(request), query, goneSignal(reply))
   // Taken before the answer starts, so that a failure still gets a status of its own.
   const first = await pieces.next()
   if (total !== undefined) reply.header('x-total-count', total)

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { connect } from 'node:net'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { type Answer, sendBytes, startApp, type TestApp } from '../../../test/app.ts'
 
 /** `GET /v1/users`: envelope, pages by number and by cursor, filters, order. */
@@ -310,3 +311,25 @@ test('what is in a parameter gets into no header', async () => {
   expect(answer.headers['x-evil']).toBeUndefined()
   expect((answer.body as Page).links.self).toContain('%0D%0AX-Evil')
 })
+
+test.for(['page=1', 'cursor='])(
+  'a list (%s) that nobody waits for any more is known to be so',
+  async (query) => {
+    const { port } = new URL(roster.url)
+    const asked = Promise.withResolvers<AbortSignal | undefined>()
+    const gone = Promise.withResolvers<void>()
+    const { list } = roster.store
+    const watched = vi.spyOn(roster.store, 'list').mockImplementation(async (asking, signal) => {
+      signal?.addEventListener('abort', () => gone.resolve())
+      asked.resolve(signal)
+      await gone.promise
+      return list(asking, signal)
+    })
+    onTestFinished(() => watched.mockRestore())
+    const socket = connect(Number(port), '127.0.0.1')
+    socket.write(`GET /v1/users?${query} HTTP/1.1\r\nHost: a\r\nAuthorization: ${key.authorization}\r\n\r\n`)
+    expect((await asked.promise)?.aborted).toBe(false)
+    socket.destroy()
+    await gone.promise
+  },
+)

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import { permit } from '../../directory/policy.ts'
@@ -7,13 +7,15 @@ import {
   type Filter,
   isText,
   kindOf,
+  type Listing,
+  type ListQuery,
   type Position,
   positionOf,
   type Sort,
   type Sortable,
 } from '../../directory/query.ts'
 import type { User } from '../../directory/user.ts'
-import { context } from '../contract.ts'
+import { context, goneSignal } from '../contract.ts'
 import { encodeUser, profileNames } from './wire.ts'
 
 export interface ListOptions {
@@ -24,7 +26,7 @@ export interface ListOptions {
 
 /** `GET /v1/users`: pages by number as the page about queries has them, or by cursor for deep ones. */
 export function createList({ directory, publicUrl }: ListOptions) {
-  return async (request: FastifyRequest) => {
+  return async (request: FastifyRequest, reply: FastifyReply) => {
     const asked = decodeQuery(request.query as Query)
     const origin = publicUrl ?? originOf(request)
     const problems = origin === undefined ? [...asked.problems, hostProblem] : asked.problems
@@ -37,41 +39,42 @@ export function createList({ directory, publicUrl }: ListOptions) {
       throw new DirectoryError(refused)
     }
     const link = linker(`${origin}/v1/users`, request.url)
-    return asked.cursor === undefined ? byNumber(request, asked, link) : byCursor(request, asked, link)
+    const list = (query: ListQuery) => directory.list(context(request), query, goneSignal(reply))
+    return asked.cursor === undefined ? byNumber(list, asked, link) : byCursor(list, asked, link)
   }
+}
 
-  async function byNumber(request: FastifyRequest, { filters, sort, page, perPage }: Asked, link: Link) {
-    const offset = (page - 1) * perPage
-    const query = { filters, sort, offset, limit: perPage, count: true }
-    const { users, total = 0 } = await directory.list(context(request), query)
-    return {
-      data: users.map(encodeItem),
-      meta: { total, page, per_page: perPage },
-      links: {
-        self: link('page', String(page)),
-        next: offset + perPage < total ? link('page', String(page + 1)) : null,
-        prev: page > 1 ? link('page', String(page - 1)) : null,
-      },
-    }
+async function byNumber(list: Lister, { filters, sort, page, perPage }: Asked, link: Link) {
+  const offset = (page - 1) * perPage
+  const query = { filters, sort, offset, limit: perPage, count: true }
+  const { users, total = 0 } = await list(query)
+  return {
+    data: users.map(encodeItem),
+    meta: { total, page, per_page: perPage },
+    links: {
+      self: link('page', String(page)),
+      next: offset + perPage < total ? link('page', String(page + 1)) : null,
+      prev: page > 1 ? link('page', String(page - 1)) : null,
+    },
   }
+}
 
-  /** Costs the same on every page, and so there is no total, and no way back. */
-  async function byCursor(request: FastifyRequest, asked: Asked, link: Link) {
-    const { filters, sort, perPage, cursor = '', after } = asked
-    const query = { filters, sort, offset: 0, limit: perPage + 1, after, count: false }
-    const { users: found } = await directory.list(context(request), query)
-    const users = found.slice(0, perPage)
-    const last = users.at(-1)
-    const isMore = last !== undefined && found.length > perPage
-    return {
-      data: users.map(encodeItem),
-      meta: { per_page: perPage },
-      links: {
-        self: link('cursor', cursor),
-        next: isMore ? link('cursor', encodeCursor(positionOf(last, sort), asked)) : null,
-        prev: null,
-      },
-    }
+/** Costs the same on every page, and so there is no total, and no way back. */
+async function byCursor(list: Lister, asked: Asked, link: Link) {
+  const { filters, sort, perPage, cursor = '', after } = asked
+  const query = { filters, sort, offset: 0, limit: perPage + 1, after, count: false }
+  const { users: found } = await list(query)
+  const users = found.slice(0, perPage)
+  const last = users.at(-1)
+  const isMore = last !== undefined && found.length > perPage
+  return {
+    data: users.map(encodeItem),
+    meta: { per_page: perPage },
+    links: {
+      self: link('cursor', cursor),
+      next: isMore ? link('cursor', encodeCursor(positionOf(last, sort), asked)) : null,
+      prev: null,
+    },
   }
 }
 
@@ -81,6 +84,7 @@ export function encodeItem(user: User) {
 }
 
 type Query = Readonly<Record<string, string | string[]>>
+type Lister = (query: ListQuery) => Promise<Listing>
 type Link = (name: 'page' | 'cursor', value: string) => string
 
 interface Asked {
