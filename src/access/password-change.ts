@@ -30,10 +30,18 @@ export interface WantedPassword {
  * @returns rejects with a DirectoryError as `setPassword` does, and `rate_limited` after too many wrong passwords
  */
 export function createPasswordChange({ directory, passwords, confirmation }: PasswordChangeOptions) {
-  /** Without the conditions where it may be a repetition, which has changed what they are about. */
-  async function attempt(of: Context, { asked, once }: WantedPassword): Promise<Result> {
+  /**
+   * What would come of it. Without the conditions where it may be a repetition, which has changed what they are about.
+   * @returns nothing where that is still to be seen: what is kept under the key comes before what is not valid
+   */
+  async function attempt(of: Context, { asked, once }: WantedPassword): Promise<Result | undefined> {
     const conditions = once === undefined ? {} : { ifMatch: undefined, ifNoneMatch: undefined }
-    return directory.setPassword(of, { ...asked, ...conditions, password: '', dryRun: true })
+    try {
+      return await directory.setPassword(of, { ...asked, ...conditions, password: '', dryRun: true })
+    } catch (error) {
+      if (once !== undefined && error instanceof DirectoryError && error.code === 'invalid') return undefined
+      throw error
+    }
   }
 
   async function change(of: Context, wanted: WantedPassword, basis: SetPassword['basis']): Promise<Result> {
@@ -54,9 +62,12 @@ export function createPasswordChange({ directory, passwords, confirmation }: Pas
 
   return async (of: Context, wanted: WantedPassword): Promise<Result> => {
     for (let tries = 1; ; tries++) {
-      const { user } = await attempt(of, wanted)
+      const tried = await attempt(of, wanted)
+      // What is not valid changes nothing: it is told why, or that the key was used for another request.
+      if (tried === undefined)
+        return directory.setPassword(of, { ...wanted.asked, once: await wanted.once?.(), password: '' })
       // The password that is confirmed must still be the current one when it is changed.
-      const basis = wanted.current === undefined ? undefined : { version: user.version - 1 }
+      const basis = wanted.current === undefined ? undefined : { version: tried.user.version - 1 }
       try {
         return await change(of, wanted, basis)
       } catch (error) {

@@ -265,6 +265,25 @@ describe('Idempotency-Key', () => {
     expect(await roster.everything()).toEqual(rows)
   })
 
+  test.for([
+    ['is not valid', { new_password: 'short' }],
+    ['says no password', { current_password: undefined }],
+    ['says something else', { password: 'another horse' }],
+  ] as const)('of a change of the password is 422 for one that %s as well', async ([, values]) => {
+    const at = await create()
+    const own = once()
+    const body = { current_password: 'correct horse', new_password: 'another horse' }
+    const wrong = { ...body, ...values }
+    expect(await call(`PUT ${at}/password`, wrong, own)).toMatchObject({ status: 400 })
+    expect(await call(`PUT ${at}/password`, body, own)).toMatchObject({ status: 204 })
+    const rows = await roster.everything()
+    expect(await call(`PUT ${at}/password`, wrong, own)).toMatchObject({
+      status: 422,
+      body: { error: 'idempotency_mismatch' },
+    })
+    expect(await roster.everything()).toEqual(rows)
+  })
+
   test('what is kept of a request with a password does not tell it', async () => {
     const own = once()
     const body = { ...person(), password: 'another secret' }
