@@ -42,6 +42,7 @@ const store: Store = {
   page: async () => ({ users: [], next: undefined }),
   changeAll: (commands) => Promise.all(commands.map(store.change)),
   receipt: async () => undefined,
+  begin: async (receipt) => receipt,
   credentials: async () => undefined,
   emailChanges: { get: async () => undefined, list: async () => [], due: async () => [] },
   settings: { get: async () => ({}), set: async () => {} },

@@ -15,7 +15,7 @@ import { createSharedSecretTokens } from './access/shared-secret.ts'
 import { countInMemory, type Rate } from './access/windows.ts'
 import { createAuthorization, localUrl } from './authorization.ts'
 import type { Config } from './config.ts'
-import { admit } from './contracts/admit.ts'
+import { admit, createCharge } from './contracts/admit.ts'
 import { adoption } from './contracts/adoption/routes.ts'
 import { community } from './contracts/community/routes.ts'
 import type { Contract } from './contracts/contract.ts'
@@ -78,7 +78,7 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
   const contracts: readonly Contract[] = [
     records({ upsert: config.recordsUpsert }),
     community({ publicUrl: config.publicUrl, passwords, confirmation, verifyToken: signed?.verify }),
-    v1({ keys, clients, passwords, confirmation, publicUrl: config.publicUrl }),
+    v1({ keys, clients, passwords, confirmation, charge: createCharge(limits), publicUrl: config.publicUrl }),
     contract,
     adoption,
   ]

@@ -15,7 +15,7 @@ export interface NewKey {
 }
 
 export interface Creation {
-  /** Names the request, so that a repetition makes no second key; left out, it is random. */
+  /** The same for the same request, so that a repetition makes no second one; left out, it is random. */
   readonly id?: string | undefined
   /** Only judges; nothing is kept, and the secret is worth nothing. */
   readonly dryRun?: boolean | undefined
@@ -48,13 +48,16 @@ export function createKeys({ store, now, onRevoked }: KeysOptions) {
       { id, dryRun }: Creation = {},
     ): Promise<{ readonly key: ApiKey; readonly secret: string }> {
       requireAdmin(actor)
+      if (id !== undefined && (await store.list()).some((one) => one.id === id))
+        throw new DirectoryError(madeBefore(`the API key ${id}`))
       const createdAt = now()
       const ownId = id ?? `key_${randomText(16, lowerCase)}`
       const { key, secret, hash } = newKey({ id: ownId, createdAt, ...judge(asked, createdAt) })
       if (dryRun) return { key, secret }
       await store.add(key, hash, id !== undefined)
       // Asked again after a connection was lost, the store may find the key that it added itself.
-      if (id !== undefined && (await store.find(hash)) === undefined) throw new DirectoryError(madeBefore(id))
+      if (id !== undefined && (await store.find(hash)) === undefined)
+        throw new DirectoryError(madeBefore(`the API key ${id}`))
       return { key, secret }
     },
 
@@ -100,8 +103,8 @@ export function newKey(of: Pick<ApiKey, 'id' | 'name' | 'scopes' | 'createdAt' |
 }
 
 /** Its secret is gone, so all that can be told is which it is. */
-function madeBefore(id: string): Refusal {
-  const message = `This request has made the API key ${id} before. Its secret was shown then and is not kept; revoke it and make another`
+export function madeBefore(what: string): Refusal {
+  const message = `This request has made ${what} before. A secret is shown once and not kept: where it was lost, revoke this and make another`
   return refusal('conflict', message)
 }
 
@@ -143,7 +146,7 @@ export function isName(value: unknown): value is string {
 }
 
 /** When a key is to expire; null for never, undefined for what is no time. */
-export function expiryOf(value: unknown): number | null | undefined {
+function expiryOf(value: unknown): number | null | undefined {
   return value === undefined || value === null ? null : parseTime(value)
 }
 

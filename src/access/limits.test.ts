@@ -188,6 +188,75 @@ test('v1 tells its limits on every answer, and what is too much in its own words
   expect(await started.call('GET /v1/users')).toMatchObject({ status: 401 })
 })
 
+describe('a batch', () => {
+  const uid = 'usr_123abc456def'
+  const batchOf = (count: number) => ({
+    operations: Array.from({ length: count }, (_, n) => ({
+      op: 'update',
+      id: uid,
+      data: { first_name: `${n}` },
+    })),
+  })
+
+  test('costs as much as its operations, and nothing where that is more than is left', async () => {
+    const started = await start({ openContracts: 'never', ...perMinute(10) })
+    const headers = await keyFor(started, 'key_a', 'read', 'write')
+    for (const [count, status, r] of [
+      [1, 200, 9],
+      [5, 200, 4],
+      // Having asked costs one, as ever.
+      [5, 429, 3],
+      [3, 200, 0],
+      [1, 429, 0],
+    ] as const) {
+      const answer = await started.call('POST /v1/users/batch', batchOf(count), headers)
+      expect([count, answer.status]).toEqual([count, status])
+      expect(standing(answer)).toEqual({ policy: 'default', q: 10, w: 60, r, t: soon })
+    }
+    const user = await started.call(
+      'GET /v1/users/usr_123abc456def',
+      undefined,
+      await keyFor(started, 'key_b', 'read'),
+    )
+    expect(user.body).toMatchObject({ first_name: '2' })
+  })
+
+  test('of more operations than there are in all costs all, and can be asked', async () => {
+    const started = await start({ openContracts: 'never', ...perMinute(5) })
+    const headers = await keyFor(started, 'key_a', 'read', 'write')
+    const answer = await started.call('POST /v1/users/batch', batchOf(20), headers)
+    expect([answer.status, standing(answer).r]).toEqual([200, 0])
+    const other = await keyFor(started, 'key_b', 'read', 'write')
+    await started.call('GET /v1/users', undefined, other)
+    const refused = await started.call('POST /v1/users/batch', batchOf(20), other)
+    expect([refused.status, standing(refused).r]).toEqual([429, 3])
+    expect(Number(refused.headers['retry-after'])).toEqual(soon)
+  })
+
+  test('that is not valid costs what any request does', async () => {
+    const started = await start({ openContracts: 'never', ...perMinute(5) })
+    const headers = await keyFor(started, 'key_a', 'write')
+    const answer = await started.call('POST /v1/users/batch', { ...batchOf(5), atomic: 1 }, headers)
+    expect([answer.status, standing(answer).r]).toEqual([400, 4])
+  })
+
+  test('costs nothing where nobody is limited', async () => {
+    const started = await start({ openContracts: 'never', rateLimit: undefined })
+    const headers = await keyFor(started, 'key_a', 'write')
+    expect(await started.call('POST /v1/users/batch', batchOf(5), headers)).toMatchObject({ status: 200 })
+  })
+
+  test('of many that come at once, no more than there is for is carried out', async () => {
+    const started = await start({ openContracts: 'never', ...perMinute(20) })
+    const headers = await keyFor(started, 'key_a', 'write')
+    const answers = await Promise.all(
+      Array.from({ length: 6 }, () => started.call('POST /v1/users/batch', batchOf(5), headers)),
+    )
+    expect(answers.filter(({ status }) => status === 200).length).toBeLessThanOrEqual(4)
+    expect(answers.filter(({ status }) => status === 429).length).toBeGreaterThanOrEqual(2)
+  })
+})
+
 describe('the address that counts', () => {
   const through = async (trustProxy: readonly string[], ...forwarded: string[]) => {
     const started = await start({ openContracts: 'always', trustProxy, ...perMinute(1) })

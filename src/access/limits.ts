@@ -57,7 +57,30 @@ export function createLimits({ rate, anonymous, counting }: LimitsOptions) {
     return quotaOf(policy, ofAddresses(subjectOf(ip), 1))
   }
 
-  return { take, strangers }
+  /**
+   * Counts what a request that was counted already asks more than others: all of it or, where that is
+   * more than is left, nothing. It costs no more than a whole window has, or it could never be asked.
+   * @param cost of the request as a whole
+   * @returns where the caller stands, and whether it is refused; undefined where there is no limit
+   */
+  async function charge(ip: string, actor: Actor, cost: number): Promise<Charged | undefined> {
+    if (actor.id === null && !anonymous) return undefined
+    const [count, subject] =
+      actor.id === null ? ([ofAddresses, subjectOf(ip)] as const) : ([ofActors, actor.id] as const)
+    const more = Math.min(cost, rate.quota) - 1
+    const before = await count(subject, 0)
+    if (before.used + more > rate.quota) return { policy, ...before, isRefused: true }
+    const { used, left } = await count(subject, more)
+    if (used <= rate.quota) return { policy, used, left, isRefused: false }
+    // Another came in between.
+    return { policy, ...(await count(subject, -more)), isRefused: true }
+  }
+
+  return { take, charge, strangers }
+}
+
+export interface Charged extends Quota {
+  readonly isRefused: boolean
 }
 
 export type Limits = ReturnType<typeof createLimits>

@@ -1,10 +1,11 @@
 import { timingSafeEqual } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import type { Actor, Scope } from '../directory/actor.ts'
 import type { Document, DocumentStore } from '../directory/document.ts'
 import { DirectoryError, type Problem, refusal } from '../directory/errors.ts'
 import { hashOf } from './authenticate.ts'
 import { isLoopbackAddress } from './door.ts'
-import { isName, randomText, requireAdmin, scopes } from './keys.ts'
+import { type Creation, isName, madeBefore, randomText, requireAdmin, scopes } from './keys.ts'
 
 /** An OAuth client, without what is secret of it. Times are milliseconds since 1970, UTC. */
 export interface Client {
@@ -57,14 +58,16 @@ export function createClients({ documents, now, onRevoked }: ClientsOptions) {
   return {
     /**
      * Makes a client. The secret is told this once, and null where it has none.
-     * @param id names the request, so that a repetition makes no second client; left out, it is random
+     * Rejects with `conflict` where there is a client with the id already.
      */
     async create(
       actor: Actor,
       asked: NewClient,
-      { id, dryRun }: { readonly id?: string | undefined; readonly dryRun?: boolean | undefined } = {},
+      { id, dryRun }: Creation = {},
     ): Promise<{ readonly client: Client; readonly secret: string | null }> {
       requireAdmin(actor)
+      if (id !== undefined && (await documents.find(kind, id)) !== undefined)
+        throw new DirectoryError(madeBefore(`the client ${id}`))
       const judged = judge(asked)
       const secret = judged.isPublic ? null : `rcs_${randomText(40)}`
       const client: KnownClient = {
@@ -75,9 +78,9 @@ export function createClients({ documents, now, onRevoked }: ClientsOptions) {
         secretHash: secret === null ? null : hashOf(secret),
       }
       if (dryRun) return { client, secret }
-      if (id !== undefined && (await documents.find(kind, id)) !== undefined)
-        throw new DirectoryError(refusal('conflict', `This request has made the client ${id} before`))
       await documents.put(toDocument(client), id !== undefined)
+      if (id !== undefined && !isDeepStrictEqual(await documents.find(kind, id), toDocument(client)))
+        throw new DirectoryError(madeBefore(`the client ${id}`))
       return { client, secret }
     },
 

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Admission, Entrance, Gate } from '../access/gate.ts'
-import { type Quota, secondsOf } from '../access/limits.ts'
+import { type Limits, type Quota, secondsOf } from '../access/limits.ts'
+import { rateLimited } from '../directory/errors.ts'
 
 /**
  * The one hook before every route of a contract: sets `request.actor`, or refuses. And what the
@@ -26,6 +27,21 @@ function finish(request: FastifyRequest, reply: FastifyReply, done: Done, admiss
   if (quota !== undefined) tellQuota(reply, quota)
   if (actor !== undefined) request.actor = actor
   done(error as Error | undefined)
+}
+
+/**
+ * Counts a request that asks more than others as so many.
+ * @throws DirectoryError `rate_limited` where that is more than is left; then none of it is counted
+ */
+export type Charge = (request: FastifyRequest, reply: FastifyReply, cost: number) => Promise<void>
+
+export function createCharge(limits: Pick<Limits, 'charge'> | undefined): Charge {
+  return async (request, reply, cost) => {
+    const charged = await limits?.charge(request.ip, request.actor, cost)
+    if (charged === undefined) return
+    tellQuota(reply, charged)
+    if (charged.isRefused) throw rateLimited(secondsOf(charged.left))
+  }
 }
 
 /**

@@ -72,7 +72,7 @@ const isJson = (type: string) => type === 'application/json' || jsonType.test(ty
 /** RFC 9110, sections 13.1.1 and 13.1.2. Tags that are not ours match nothing. */
 export function decodePreconditions({
   headers,
-}: FastifyRequest): Preconditions & { readonly problems: readonly Problem[] } {
+}: Pick<FastifyRequest, 'headers'>): Preconditions & { readonly problems: readonly Problem[] } {
   const match = headers['if-match']
   const noneMatch = headers['if-none-match']
   if (match === undefined && noneMatch === undefined) return { problems: [] }

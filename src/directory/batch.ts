@@ -4,7 +4,7 @@ import type { Command, Once } from './command.ts'
 import { type Decision, decide, named } from './decide.ts'
 import { refusal } from './errors.ts'
 import type { Rules } from './field-types.ts'
-import { comesFirst, type Receipt, recall, replay } from './receipt.ts'
+import { begun, comesFirst, type Receipt, recall, replay, wholeOf } from './receipt.ts'
 import { claimsTaken, type Outcome } from './store.ts'
 import type { User } from './user.ts'
 
@@ -56,12 +56,12 @@ export function decideAll(commands: readonly Command[], ground: Ground, rules: R
   const staged = stage(ground)
   const steps: Step[] = []
   const outcomes = commands.map((command) => {
-    const { outcome, step } = decideOne(command, staged, rules)
-    if (step !== undefined) {
+    const decided = decideOne(command, staged, rules)
+    for (const step of decided.steps ?? []) {
       steps.push(step)
       staged.add(step)
     }
-    return outcome
+    return decided.outcome
   })
   if (outcomes.some(isRefused))
     return { outcomes: outcomes.map((one) => (isRefused(one) ? one : aborted)), steps: [] }
@@ -77,7 +77,7 @@ function isRefused({ outcome }: Outcome): boolean {
 
 interface Decided {
   readonly outcome: Outcome
-  readonly step?: Step
+  readonly steps?: readonly Step[]
 }
 
 function decideOne(command: Command, staged: Staged, rules: Rules): Decided {
@@ -85,6 +85,9 @@ function decideOne(command: Command, staged: Staged, rules: Rules): Decided {
   const id = command.id ?? staged.freeId(Boolean(dryRun))
   const decision = decide(staged.user(id), named(command, id), rules)
   if (once !== undefined && !dryRun && !comesFirst(decision)) {
+    const whole = wholeOf(once)
+    const started = whole && recall(staged.receipt(whole), whole, command.at)
+    if (started?.outcome === 'refused') return { outcome: started }
     const known = recall(staged.receipt(once), once, command.at)
     if (known !== undefined) return { outcome: replay(known) }
   }
@@ -99,12 +102,16 @@ function settle({ once, dryRun, at }: Command, decision: Decision, staged: Stage
   if (taken.length > 0) return { outcome: { outcome: 'refused', refusal: claimsTaken(taken) } }
   if (dryRun) {
     const change = unit === undefined ? null : { kind: unit.change.kind, fields: unit.change.fields }
-    return { outcome: { outcome: 'previewed', user, change }, ...(unit && { step: { unit } }) }
+    return { outcome: { outcome: 'previewed', user, change }, ...(unit && { steps: [{ unit }] }) }
   }
   const outcome = { outcome: unit === undefined ? 'unchanged' : 'committed', user } as const
   const receipt = once && { once, at, userId: user.id, told: outcome }
   if (unit === undefined && receipt === undefined) return { outcome }
-  return { outcome, step: { ...(unit && { unit }), ...(receipt && { receipt }) } }
+  const step = { ...(unit && { unit }), ...(receipt && { receipt }) }
+  const whole = once && wholeOf(once)
+  if (whole === undefined || recall(staged.receipt(whole), whole, at) !== undefined)
+    return { outcome, steps: [step] }
+  return { outcome, steps: [step, { receipt: begun(whole, at) }] }
 }
 
 type Staged = ReturnType<typeof stage>

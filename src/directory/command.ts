@@ -40,6 +40,8 @@ export interface Once {
    * of a request that has one, what was hashed must not be the secret and little else.
    */
   readonly hash: string
+  /** Of a request of several commands: the key of the request, of which `key` names this one. */
+  readonly whole?: string
 }
 
 /** What every command may ask besides the change itself. */

@@ -11,7 +11,7 @@ import { createEmailChanges, type EmailRules, isPendingIn } from './email-change
 import { DirectoryError, type Refusal, refusal } from './errors.ts'
 import type { Rules } from './field-types.ts'
 import { type Conditions, type Listing, type ListQuery, positionOf } from './query.ts'
-import { comesFirst, recall, replay } from './receipt.ts'
+import { begun, comesFirst, recall, replay, type Told, wholeOf } from './receipt.ts'
 import { createRunning } from './running.ts'
 import type { Found, SearchQuery } from './search.ts'
 import { type Settings, usualSettings } from './settings.ts'
@@ -120,8 +120,17 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
     const decision = await judge(command)
     if (decision.outcome === 'commit') throw new Error('a command with problems was accepted')
     if (!isOnce(command) || comesFirst(decision)) return decision
+    const whole = wholeOf(command.once)
+    const started = whole && recall(await store.receipt(whole), whole, command.at)
+    if (started?.outcome === 'refused') return started
     const known = recall(await store.receipt(command.once), command.once, command.at)
     return known === undefined ? decision : replay(known)
+  }
+
+  /** @throws DirectoryError `idempotency_mismatch` */
+  function told(known: ReturnType<typeof recall>): Told | undefined {
+    if (known?.outcome === 'refused') throw new DirectoryError(known.refusal)
+    return known
   }
 
   async function changeAll(commands: readonly Command[]): Promise<readonly Outcome[]> {
@@ -203,6 +212,31 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
         const outcome = outcomes[n] as Outcome
         return outcome.outcome === 'refused' ? outcome : result(command, outcome)
       })
+    },
+
+    /**
+     * Does the work of a request that is more or other than one command: while it runs, nothing else that
+     * has its idempotency key does in this node. Who may ask is settled before.
+     * @param work gets what is kept of the request, where it came before
+     * @throws DirectoryError `in_progress`, or `idempotency_mismatch` where the key is another request's
+     */
+    async exclusively<T>(once: Once | undefined, work: (known?: Told) => Promise<T>): Promise<T> {
+      if (once === undefined) return work()
+      const clash = running.clash(once)
+      if (clash) throw new DirectoryError(clash)
+      return running.during([once], async () => work(told(recall(await store.receipt(once), once, now()))))
+    },
+
+    /**
+     * Keeps that a request has begun, before it does what it is safe to do again.
+     * @param about what it makes or ends
+     * @returns what that was when the request came for the first time
+     * @throws DirectoryError `idempotency_mismatch`
+     */
+    async begin(once: Once, about: string): Promise<string> {
+      const at = now()
+      const kept = told(recall(await store.begin(begun(once, at, about)), once, at))
+      return kept?.outcome === 'begun' && kept.about !== null ? kept.about : about
     },
 
     /** Sets and increments counters of a user, all that are named or none. */

@@ -10,7 +10,7 @@ export interface Receipt {
   readonly once: Once
   /** Milliseconds since 1970, UTC. */
   readonly at: number
-  /** Whom it was about. Erasing that user removes the receipt. */
+  /** Whom it was about, 0 for no one user. Erasing that user removes the receipt. */
   readonly userId: number
   /** The user or the counters as they stood then, whatever has become of them since. */
   readonly told: Told
@@ -19,6 +19,11 @@ export interface Receipt {
 export type Told =
   | { readonly outcome: 'committed' | 'unchanged'; readonly user: User }
   | { readonly outcome: 'counted'; readonly counters: Counters }
+  /**
+   * The request is about no one user, and has begun, so its key is not good for another. Of several
+   * commands each has a receipt of its own besides; else `about` names what is made or ended.
+   */
+  | { readonly outcome: 'begun'; readonly about: string | null }
 
 type Refused = { readonly outcome: 'refused'; readonly refusal: Refusal }
 
@@ -39,8 +44,19 @@ export function comesFirst(decision: Decision): decision is Refused {
 export function replay(known: Told | Refused): Outcome {
   if (known.outcome === 'refused') return known
   // The hash of a request says what kind it is of.
-  if (known.outcome === 'counted') throw new Error('a command has the hash of a change of counters')
+  if (known.outcome === 'counted' || known.outcome === 'begun')
+    throw new Error('a command has the hash of another kind of request')
   return { ...known, replayed: true }
+}
+
+/** The request that a command is one of several of. */
+export function wholeOf({ actor, whole, hash }: Once): Once | undefined {
+  return whole === undefined ? undefined : { actor, key: whole, hash }
+}
+
+/** That a request has begun. */
+export function begun(once: Once, at: number, about: string | null = null): Receipt {
+  return { once, at, userId: 0, told: { outcome: 'begun', about } }
 }
 
 /** What a receipt has to say to a request that comes with its key; undefined where it is none or too old. */

@@ -65,6 +65,11 @@ export interface Store {
   /** What is kept of a request with a key, expired or not. */
   readonly receipt: (once: Once) => Promise<Receipt | undefined>
   /**
+   * Keeps a receipt of its own, unless one that has not expired has its key.
+   * @returns the one that is kept, on disk
+   */
+  readonly begin: (receipt: Receipt) => Promise<Receipt>
+  /**
    * Removes receipts that had expired at that time, a few at once, so that nobody waits for it.
    * @returns how many; 0 when none is left
    */

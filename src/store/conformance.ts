@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe } from 'vitest'
 import { agreeingWithTheModel } from './conformance/agreeing.ts'
 import { allocating } from './conformance/allocating.ts'
 import { batching } from './conformance/batching.ts'
+import { beginning } from './conformance/beginning.ts'
 import { claiming } from './conformance/claiming.ts'
 import type { Fixture } from './conformance/commands.ts'
 import { counting, keepingPasswords } from './conformance/counting.ts'
@@ -44,6 +45,7 @@ export function storeConformance(name: string, open: () => Promise<Fixture>): vo
       finding,
       lasting,
       repeating,
+      beginning,
       searching,
       previewing,
       batching,

@@ -32,7 +32,11 @@ async function create(): Promise<User> {
 }
 
 interface Results {
-  readonly results: readonly { readonly status: number; readonly body: Record<string, unknown> }[]
+  readonly results: readonly {
+    readonly status: number
+    readonly etag?: string
+    readonly body: Record<string, unknown>
+  }[]
 }
 
 const batch = async (operations: readonly unknown[], more: object = {}, headers: object = {}) => {
@@ -164,6 +168,98 @@ describe('a batch', () => {
       { status: 200, body: { username: one.username } },
     ])
     expect(await call(`GET /v1/users/${one.id}`)).toMatchObject({ body: { first_name: 'Cy' } })
+  })
+
+  test('its key is not good for another request, nor that of another for a batch', async () => {
+    const { id } = await create()
+    const own = { 'idempotency-key': 'one-batch' }
+    const other = { 'idempotency-key': 'one-update' }
+    const operations = [update(id, { first_name: 'Bo' }), creation(person())]
+    expect(await batch(operations, {}, own)).toMatchObject({ status: 200 })
+    expect(await call(`PATCH /v1/users/${id}`, { first_name: 'Di' }, other)).toMatchObject({ status: 200 })
+    const rows = await roster.everything()
+    const mismatch = { status: 422, body: { error: 'idempotency_mismatch' } }
+    for (const [line, body] of [
+      [`PATCH /v1/users/${id}`, { first_name: 'Bo' }],
+      [`PATCH /v1/users/${id}/profile`, { first_name: 'Bo' }],
+      [`PATCH /v1/users/${id}/counters`, { reputation: { set: 1 } }],
+      [`PUT /v1/users/${id}/password`, { current_password: 'correct horse', new_password: 'another horse' }],
+      [`DELETE /v1/users/${id}`],
+      ['POST /v1/users', person()],
+      ['POST /v1/users/batch', { operations: operations.toReversed() }],
+      ['POST /v1/users/batch', { operations: operations.slice(0, 1) }],
+      ['POST /v1/users/batch', { operations, atomic: true }],
+      ['POST /v1/users/batch', { operations: [] }],
+    ] as const)
+      expect(await call(line, body, own)).toMatchObject(mismatch)
+    for (const atomic of [false, true])
+      expect(await call('POST /v1/users/batch', { operations, atomic }, other)).toMatchObject(mismatch)
+    expect(await roster.everything()).toEqual(rows)
+  })
+
+  test.for([false, true])('none of which was done leaves its key (atomic: %s)', async (atomic) => {
+    const { id } = await create()
+    const own = { 'idempotency-key': `nothing-done-${atomic}` }
+    const refused = await batch(
+      [update(id, { role: 'king' }), update('usr_nobody123456', {})],
+      { atomic },
+      own,
+    )
+    expect(refused.results.map(({ status }) => status)).toEqual([400, 404])
+    expect(await batch([update(id, { role: 'admin' })], { atomic }, own)).toMatchObject({ status: 200 })
+  })
+
+  test.for([false, true])(
+    'while it runs is 409 for its key, and 422 for another request (atomic: %s)',
+    async (atomic) => {
+      const { id } = await create()
+      const own = { 'idempotency-key': `running-${atomic}` }
+      const operations = [creation(person()), creation(person()), update(id, { first_name: 'Bo' })]
+      const answers = await Promise.all([
+        batch(operations, { atomic }, own),
+        batch(operations, { atomic }, own),
+        batch(operations.slice(1), { atomic }, own),
+        call(`PATCH /v1/users/${id}`, { first_name: 'Cy' }, own),
+      ])
+      const statuses = answers.map(({ status }) => status)
+      // Whoever comes first has it; the update may be done before the batch is.
+      expect(statuses.filter((status) => status === 200)).toHaveLength(1)
+      expect(statuses.filter((status) => status === 409 || status === 422)).toHaveLength(3)
+    },
+  )
+
+  test.for([false, true])('which is repeated hashes no password again (atomic: %s)', async (atomic) => {
+    const own = { 'idempotency-key': `hashed-${atomic}` }
+    const operations = [creation(person()), creation(person())]
+    const first = await batch(operations, { atomic }, own)
+    expect(first.results.map(({ status }) => status)).toEqual([201, 201])
+    const again = await batch(operations, { atomic }, own)
+    expect(again).toMatchObject({ headers: { 'idempotency-replayed': 'true' } })
+    expect(again.results).toEqual(first.results.map((result) => ({ ...result, replayed: true })))
+  })
+
+  test('an operation may name the ETag that its user has to be at', async () => {
+    const { id } = await create()
+    const at = (if_match: unknown, first_name: string) => ({ ...update(id, { first_name }), if_match })
+    const { results } = await batch([at('"1"', 'Bo'), at('"1"', 'Cy'), at('"7", "2"', 'Di'), at('*', 'Ed')])
+    expect(results).toMatchObject([
+      { status: 200, etag: '"2"' },
+      { status: 412, body: { error: 'precondition_failed' } },
+      { status: 200, etag: '"3"' },
+      { status: 200, etag: '"4"', body: { first_name: 'Ed' } },
+    ])
+    const wrong = await batch([
+      at('2', 'X'),
+      at(2, 'X'),
+      at('', 'X'),
+      at(null, 'X'),
+      { ...creation(person()), if_match: '*' },
+    ])
+    for (const { status, body } of wrong.results) {
+      expect(status).toBe(400)
+      expect(Object.keys(body.details as object)).toEqual(['if_match'])
+    }
+    expect(await batch([update(id, {})], {}, { 'if-match': '*' })).toMatchObject({ status: 400 })
   })
 
   test.for<[about: string, body: unknown, culprit: string]>([

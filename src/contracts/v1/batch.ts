@@ -1,114 +1,99 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Passwords } from '../../access/passwords.ts'
-import type { Once } from '../../directory/command.ts'
 import type { BatchResult, Context, Directory, Result } from '../../directory/directory.ts'
 import { DirectoryError, type Problem, type Refusal, refusal } from '../../directory/errors.ts'
 import { lackOfScope } from '../../directory/policy.ts'
-import { maxBatch } from '../../directory/store.ts'
-import { namesTwice, readJsonObject } from '../body.ts'
+import type { Charge } from '../admit.ts'
 import { context } from '../contract.ts'
+import { entityTag } from '../request.ts'
 import { previewOf, sendPreview } from './answer.ts'
 import { conditionsOf } from './counters.ts'
-import { decodeBody, isPlainJson } from './decode.ts'
+import { type Creation, decodeBatch, decodeOperation, hasPassword, type Operation } from './decode-batch.ts'
 import { refuse } from './errors.ts'
 import type { Ids } from './ids.ts'
 import { inTurn } from './in-turn.ts'
-import { decodeOptions, decodeOptionsSlowly, type Options } from './options.ts'
-import { decodeNew, hashSound, required, tryCreate } from './users.ts'
-import { encodeUser, properties } from './wire.ts'
+import { decodeOptions, decodeOptionsSlowly } from './options.ts'
+import { hashSound, tryCreate } from './users.ts'
+import { encodeUser } from './wire.ts'
 
 export interface BatchOptions {
   readonly directory: Directory
   readonly ids: Ids
-  readonly passwords: Passwords
+  readonly passwords: Pick<Passwords, 'hash' | 'fingerprint'>
+  readonly charge: Charge
 }
-
-/** What is to be done, as far as it can be known from the request. */
-type Asked = Pick<Update, 'patch' | 'shown' | 'problems'> & {
-  readonly once?: Once | undefined
-  readonly dryRun?: true | undefined
-}
-type Update = ReturnType<typeof decodeBody>
-type Operation =
-  | (Asked & { readonly kind: 'create'; readonly required: typeof required; readonly secret: string })
-  | (Asked & { readonly kind: 'update'; readonly id: number; readonly called: string })
 
 /** `POST /v1/users/batch`: many creations and updates, each for itself, or all or nothing. */
-export function createBatch({ directory, ids, passwords }: BatchOptions) {
+export function createBatch({ directory, ids, passwords, charge }: BatchOptions) {
   return async (request: FastifyRequest, reply: FastifyReply) => {
-    const body = decodeBatch(request)
+    const { operations: sent, atomic, problems: wrong } = decodeBatch(request)
     const fast = decodeOptions(request)
-    const problems = [...fast.problems, ...conditionsOf(request), ...body.problems]
+    const problems = [...fast.problems, ...conditionsOf(request, forEach), ...wrong]
     const lack = lackOfScope(request.actor, 'write')
     if (lack !== undefined) throw new DirectoryError(lack)
-    if (problems.length > 0)
-      throw new DirectoryError(refusal('invalid', 'The request is not valid', problems))
-    const secret = body.operations.some((one) => isMember(one, 'data') && isMember(one.data, 'password'))
-    const options = secret ? await decodeOptionsSlowly(request, passwords) : fast
-    const operations = await Promise.all(body.operations.map((one, at) => decode(one, at, options)))
-    const results = body.atomic ? await together(request, operations) : await oneByOne(request, operations)
-    const told = results.map((result, at) => tell(result, request.id, operations[at], options.dryRun))
-    const aborted = body.atomic && results.some(({ outcome }) => outcome === 'refused')
+    if (problems.length > 0) return directory.exclusively(fast.once, async () => refuseAll(problems))
+    await charge(request, reply, sent.length)
+    const options = sent.some(hasPassword) ? await decodeOptionsSlowly(request, passwords) : fast
+    const { once, dryRun } = options
+    const operations = await Promise.all(sent.map((one, at) => decodeOperation(one, at, options, ids)))
+    const carryOut = atomic ? together : oneByOne
+    const results = await directory.exclusively(once, (kept) =>
+      carryOut(context(request), operations, kept !== undefined),
+    )
+    const mismatch = refusalsOf(results).find(({ code }) => code === 'idempotency_mismatch')
+    if (mismatch !== undefined) throw new DirectoryError(mismatch)
+    const told = results.map((result, at) => tell(result, request.id, operations[at], dryRun))
+    const aborted = atomic && refusalsOf(results).length > 0
     if (aborted) return reply.code(409).send({ ...nothingDone, results: told })
-    if (options.dryRun) return sendPreview(reply, { dry_run: true, status: 200, results: told })
+    if (dryRun) return sendPreview(reply, { dry_run: true, status: 200, results: told })
     if (results.every((result) => 'replayed' in result)) reply.header('idempotency-replayed', 'true')
     return { results: told }
   }
 
-  async function decode(one: unknown, at: number, { once, dryRun }: Options): Promise<Operation> {
-    // A key is one line, so none of another request is like this.
-    const own = { dryRun, once: once && { ...once, key: `${once.key}\n${at}` } }
-    const { op, id, data, ...rest } = (isObject(one) ? one : {}) as Readonly<Record<string, unknown>>
-    const problems: Problem[] = Object.keys(rest)
-      .slice(0, 20)
-      .map((name) => ({
-        property: name.slice(0, 100),
-        message: 'is not known here; an operation has op, data, and id where it updates',
-      }))
-    if (op !== 'create' && op !== 'update')
-      problems.push({ property: 'op', message: 'must be create or update' })
-    if (!isObject(data))
-      problems.push({ property: 'data', message: 'must be an object of the properties of a user' })
-    const values = isObject(data) ? data : {}
-    if (op === 'update') {
-      const uid = typeof id === 'string' ? id : ''
-      if (uid === '') problems.push({ property: 'id', message: 'must be the id of a user' })
-      const { problems: more, ...update } = decodeBody(values, properties, uid)
-      return {
-        ...own,
-        ...update,
-        kind: 'update',
-        id: await ids(uid),
-        called: uid,
-        problems: [...problems, ...more],
-      }
-    }
-    if (id !== undefined) problems.push({ property: 'id', message: 'is given by the service' })
-    const { password = '', patch, problems: more } = decodeNew(values)
-    return { ...own, kind: 'create', patch, required, secret: password, problems: [...problems, ...more] }
-  }
-
-  /**
-   * Each for itself, those about the same things in their order. Where the key was used for another batch,
-   * the first operation tells, before anything is done.
-   */
+  /** Each for itself, those about the same things in their order. */
   async function oneByOne(
-    request: FastifyRequest,
+    of: Context,
     operations: readonly Operation[],
+    isRepeated: boolean,
   ): Promise<readonly BatchResult[]> {
-    const of = context(request)
-    const [first, ...others] = operations
-    if (first?.once === undefined) return inTurn(operations, lanesOf, (one) => alone(of, one))
-    const result = await alone(of, first)
-    if (result.outcome === 'refused' && result.refusal.code === 'idempotency_mismatch') {
-      throw new DirectoryError(result.refusal)
+    const ready = new Map<Operation, Ready>()
+    const lookAhead = async (one: Operation) => {
+      if (one.kind === 'create') ready.set(one, await prepare(of, one, isRepeated))
     }
-    return [result, ...(await inTurn(others, lanesOf, (one) => alone(of, one)))]
+    await inTurn(operations, () => [], lookAhead, hashedAtOnce)
+    return inTurn(operations, lanesOf, (one) => alone(of, one, ready.get(one) ?? {}))
   }
 
-  async function alone(of: Context, operation: Operation): Promise<BatchResult> {
+  /** What can be done for a creation before its turn: hashing, which takes longest. */
+  async function prepare(of: Context, operation: Creation, isRepeated: boolean): Promise<Ready> {
+    const { secret, ...asked } = operation
     try {
-      return await (operation.kind === 'update' ? directory.update(of, operation) : create(of, operation))
+      if (isRepeated) {
+        const told = await repeated(of, operation)
+        if (told !== undefined) return { told }
+      }
+      const tried = await directory.create(of, { ...asked, dryRun: true })
+      return asked.dryRun ? { told: tried } : { password: await passwords.hash(secret) }
+    } catch (error) {
+      // In its turn it may be another matter, and is told in any case.
+      if (error instanceof DirectoryError) return {}
+      throw error
+    }
+  }
+
+  /** What came of a creation, if it was carried out before: it is asked for in a way that makes nobody. */
+  async function repeated(of: Context, { secret: _, ...asked }: Creation): Promise<Result | undefined> {
+    const problems = [...asked.problems, notHashed]
+    return directory.create(of, { ...asked, problems }).catch((error: unknown) => {
+      if (error instanceof DirectoryError) return undefined
+      throw error
+    })
+  }
+
+  async function alone(of: Context, operation: Operation, ready: Ready): Promise<BatchResult> {
+    try {
+      if (operation.kind === 'update') return await directory.update(of, operation)
+      return ready.told ?? (await create(of, operation, ready.password))
     } catch (error) {
       if (!(error instanceof DirectoryError)) throw error
       const { code, message, problems } = error
@@ -116,36 +101,32 @@ export function createBatch({ directory, ids, passwords }: BatchOptions) {
     }
   }
 
-  async function create(
-    of: Context,
-    { secret, ...asked }: Extract<Operation, { kind: 'create' }>,
-  ): Promise<Result> {
+  async function create(of: Context, { secret, ...asked }: Creation, hashed?: string): Promise<Result> {
+    if (hashed !== undefined) return directory.create(of, { ...asked, password: hashed })
     const tried = await tryCreate(directory, of, asked, asked.once !== undefined)
     if (asked.dryRun && tried !== undefined) return tried
     return directory.create(of, { ...asked, password: await hashSound(passwords, secret, asked.problems) })
   }
 
   async function together(
-    request: FastifyRequest,
+    of: Context,
     operations: readonly Operation[],
+    isRepeated: boolean,
   ): Promise<readonly BatchResult[]> {
-    const of = context(request)
-    const bare = operations.map((operation) => (operation.kind === 'create' ? without(operation) : operation))
-    if (operations.some(({ once }) => once === undefined)) {
-      // Hashing is dear, so first it is seen whether it is worth it.
-      const tried = await directory.batch(
-        of,
-        bare.map((one) => ({ ...one, dryRun: true })),
-      )
-      if (operations[0]?.dryRun || tried.some(({ outcome }) => outcome === 'refused')) return tried
-    }
+    const bare = operations.map(withoutSecret)
+    // Hashing is dear, so first it is seen whether it is worth it.
+    const first = isRepeated
+      ? bare.map((one) => (one.kind === 'create' ? { ...one, problems: [...one.problems, notHashed] } : one))
+      : bare.map((one) => ({ ...one, dryRun: true }))
+    const tried = await directory.batch(of, first)
+    const isRefused = refusalsOf(tried).length > 0
+    if (isRepeated ? !isRefused : isRefused || operations[0]?.dryRun) return tried
     const whole = await inTurn(
       operations,
       () => [],
-      async (operation) => {
-        if (operation.kind === 'update') return operation
-        const password = await hashSound(passwords, operation.secret, operation.problems)
-        return { ...without(operation), password }
+      async (one) => {
+        if (one.kind === 'update') return one
+        return { ...withoutSecret(one), password: await hashSound(passwords, one.secret, one.problems) }
       },
       hashedAtOnce,
     )
@@ -153,7 +134,24 @@ export function createBatch({ directory, ids, passwords }: BatchOptions) {
   }
 }
 
-function without(operation: Operation) {
+/** What was found out about a creation before its turn. */
+interface Ready {
+  readonly told?: Result
+  readonly password?: string
+}
+
+const forEach = 'must be left out: each operation has an if_match of its own'
+const notHashed: Problem = { property: 'password', message: 'is not hashed yet' }
+
+function refuseAll(problems: readonly Problem[]): never {
+  throw new DirectoryError(refusal('invalid', 'The request is not valid', problems))
+}
+
+function refusalsOf(results: readonly BatchResult[]): readonly Refusal[] {
+  return results.flatMap((one) => (one.outcome === 'refused' ? [one.refusal] : []))
+}
+
+function withoutSecret(operation: Operation) {
   if (operation.kind === 'update') return operation
   const { secret: _, ...rest } = operation
   return rest
@@ -170,7 +168,7 @@ function lanesOf(operation: Operation): readonly string[] {
  * Passwords of a batch that are hashed or wait for it at a time: as many as there are threads for it, at
  * most. Whoever else needs one hashed, to sign in for example, comes in between.
  */
-const hashedAtOnce = 4
+export const hashedAtOnce = 4
 
 const nothingDone = {
   error: 'batch_aborted',
@@ -187,7 +185,10 @@ function tell(
   if (result.outcome === 'refused') return toldOf(result.refusal, requestId, operation)
   const status = result.outcome === 'created' ? 201 : 200
   const body = encodeUser(result.user)
-  if (!dryRun) return { status, body, ...(result.replayed && { replayed: true }) }
+  if (!dryRun) {
+    const etag = entityTag(result.user)
+    return { status, etag, body, ...(result.replayed && { replayed: true }) }
+  }
   const { changes } = previewOf(result, encodeUser)
   return { status, body, changes }
 }
@@ -199,36 +200,4 @@ function toldOf(refused: Refusal, requestId: string, operation: Operation | unde
       : { method: 'PATCH', path: '/v1/users/:id' }
   const { status, body } = refuse(refused, requestId, alone)
   return { status, body }
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function isMember<N extends string>(value: unknown, name: N): value is { readonly [M in N]: unknown } {
-  return isObject(value) && Object.hasOwn(value, name)
-}
-
-interface Batch {
-  readonly operations: readonly unknown[]
-  readonly atomic: boolean
-  readonly problems: readonly Problem[]
-}
-
-function decodeBatch(request: FastifyRequest): Batch {
-  const body = readJsonObject(request, isPlainJson, 'application/json')
-  if ('problem' in body) return { operations: [], atomic: false, problems: [body.problem] }
-  const { operations, atomic = false, ...rest } = body.object as Readonly<Record<string, unknown>>
-  const problems: Problem[] = Object.keys(rest)
-    .slice(0, 50)
-    .map((name) => ({
-      property: name.slice(0, 100),
-      message: 'is not known here; known are operations, atomic',
-    }))
-  if (namesTwice(body.text)) problems.push({ property: 'body', message: 'must not name a property twice' })
-  if (typeof atomic !== 'boolean') problems.push({ property: 'atomic', message: 'must be true or false' })
-  const isList = Array.isArray(operations) && operations.length > 0 && operations.length <= maxBatch
-  if (!isList)
-    problems.push({ property: 'operations', message: `must be a list of 1 to ${maxBatch} operations` })
-  return { operations: isList ? operations : [], atomic: atomic === true, problems }
 }

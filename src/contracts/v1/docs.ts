@@ -142,7 +142,15 @@ const operation = {
       op: { type: 'string', enum: ['create'] },
       data: object({ ...sentAs(properties), password }, ['email', 'username', 'password']),
     }),
-    object({ op: { type: 'string', enum: ['update'] }, id, data: userBody }),
+    object(
+      {
+        op: { type: 'string', enum: ['update'] },
+        id,
+        if_match: { ...text, description: 'Only if the user is still at this ETag', examples: ['"3"'] },
+        data: userBody,
+      },
+      ['op', 'id', 'data'],
+    ),
   ],
 }
 const batch = object(
@@ -156,8 +164,9 @@ const result = {
   type: 'object',
   properties: {
     status: { type: 'integer', description: 'As if the operation had been sent alone' },
+    etag: { type: 'string', description: 'Of the user as it is then' },
     body: { type: 'object', additionalProperties: true },
-    replayed: { type: 'boolean' },
+    replayed: { type: 'boolean', description: 'It was carried out before, with the same idempotency key' },
   },
   required: ['status', 'body'],
 } as const

@@ -23,7 +23,10 @@ export function decodeOptions(request: FastifyRequest): Options {
  * As decodeOptions, for requests with a password in them. A slow hash of the request is kept then, so
  * that the password can not be guessed from it.
  */
-export async function decodeOptionsSlowly(request: FastifyRequest, passwords: Passwords): Promise<Options> {
+export async function decodeOptionsSlowly(
+  request: FastifyRequest,
+  passwords: Pick<Passwords, 'fingerprint'>,
+): Promise<Options> {
   const { key, ...options } = readOptions(request)
   if (key === undefined) return options
   const { actor, text } = identityOf(request)

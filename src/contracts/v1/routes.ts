@@ -3,15 +3,17 @@ import type { Confirmation } from '../../access/confirmation.ts'
 import type { Keys } from '../../access/keys.ts'
 import type { Clients } from '../../access/oauth-clients.ts'
 import type { Passwords } from '../../access/passwords.ts'
+import type { Charge } from '../admit.ts'
 import { type Contract, isUnder } from '../contract.ts'
 import { createBatch } from './batch.ts'
-import { createClientRoutes } from './clients.ts'
+import { clientsAs } from './clients.ts'
 import { createCounters } from './counters.ts'
+import { createCredentialRoutes } from './credentials.ts'
 import { patchTypes } from './decode.ts'
 import { docs } from './docs.ts'
 import { refuse } from './errors.ts'
 import { createIds } from './ids.ts'
-import { createKeyRoutes } from './keys.ts'
+import { keysAs } from './keys.ts'
 import { createList } from './list.ts'
 import { createPassword } from './password.ts'
 import { createProfile, profileTypes } from './profile.ts'
@@ -22,12 +24,14 @@ export interface V1Options {
   readonly clients: Clients
   readonly passwords: Passwords
   readonly confirmation: Confirmation
+  /** Counts a request as several. */
+  readonly charge: Charge
   /** What links start with, without a slash at the end; undefined for what each request says. */
   readonly publicUrl: string | undefined
 }
 
 /** The platform API, `/v1/…`. */
-export function v1({ keys, clients, passwords, confirmation, publicUrl }: V1Options): Contract {
+export function v1({ keys, clients, passwords, confirmation, charge, publicUrl }: V1Options): Contract {
   return {
     name: 'v1',
     knowsCredentials: true,
@@ -39,9 +43,9 @@ export function v1({ keys, clients, passwords, confirmation, publicUrl }: V1Opti
       const password = createPassword({ directory, ids, passwords, confirmation })
       const profile = createProfile({ directory, ids })
       const counters = createCounters({ directory, ids })
-      const batch = createBatch({ directory, ids, passwords })
-      const keyRoutes = createKeyRoutes(keys)
-      const clientRoutes = createClientRoutes(clients)
+      const batch = createBatch({ directory, ids, passwords, charge })
+      const keyRoutes = createCredentialRoutes(directory, keysAs(keys))
+      const clientRoutes = createCredentialRoutes(directory, clientsAs(clients))
       const add = adder(app)
 
       add('GET', '/v1/users', docs.list, createList({ directory, publicUrl }))

@@ -128,7 +128,7 @@ export function judgePassword(value: unknown, property = 'password'): Problem | 
 
 /** The hash of a password, but of none that comes with problems: nothing is made of such a request. */
 export async function hashSound(
-  passwords: Passwords,
+  passwords: Pick<Passwords, 'hash'>,
   password: string | undefined,
   problems: readonly Problem[],
 ): Promise<string | undefined> {

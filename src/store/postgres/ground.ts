@@ -1,6 +1,7 @@
 import type { Ground, Plan } from '../../directory/batch.ts'
 import type { Claim } from '../../directory/claims.ts'
 import type { Command, Once } from '../../directory/command.ts'
+import { wholeOf } from '../../directory/receipt.ts'
 import type { User } from '../../directory/user.ts'
 import type { Run } from './pool.ts'
 import { createReceiptReader, nameOf } from './receipts.ts'
@@ -14,7 +15,7 @@ import { columns, toUser } from './rows.ts'
  */
 export async function createGround(commands: readonly Command[], run: Run, lock: boolean) {
   const dryRun = Boolean(commands[0]?.dryRun)
-  const onces = commands.flatMap(({ once }) => (once === undefined || dryRun ? [] : [once]))
+  const onces = dryRun ? [] : oncesOf(commands)
   const readReceipts = createReceiptReader(run)
   const [users, first] = await Promise.all([readUsers(commands, run, lock), readReceipts(onces)])
   let receipts = first
@@ -66,6 +67,12 @@ export async function createGround(commands: readonly Command[], run: Run, lock:
   }
 
   return { ground, fetchMissing }
+}
+
+/** Each once: those of one request are parts of the same. */
+function oncesOf(commands: readonly Command[]): readonly Once[] {
+  const all = commands.flatMap(({ once }) => (once === undefined ? [] : [once, wholeOf(once) ?? once]))
+  return [...new Map(all.map((once) => [nameOf(once), once])).values()]
 }
 
 const isNew = ({ id }: Command) => id === undefined

@@ -1,6 +1,7 @@
 import type { Once } from '../../directory/command.ts'
 import { type Receipt, receiptLife, type Told } from '../../directory/receipt.ts'
-import type { Row, Run, Statement } from './pool.ts'
+import { toWriteError } from './connection.ts'
+import { patience, type Row, type Run, type Statement } from './pool.ts'
 
 /** Names an actor's key, in a map. */
 export const nameOf = ({ actor, key }: Once) => JSON.stringify([actor, key])
@@ -17,13 +18,32 @@ export function createReceiptReader(run: Run) {
   }
 }
 
+/**
+ * Keeps a receipt that belongs to nothing else that is written, unless one that has not expired has its key.
+ * @param run runs a statement, again where it fails for a reason that passes: each does the same however often it is done
+ */
+export function createBeginning(
+  run: (statement: Statement, ms?: number, toError?: (error: unknown) => unknown) => Promise<readonly Row[]>,
+) {
+  const read = createReceiptReader(run)
+  return async (receipt: Receipt): Promise<Receipt> => {
+    for (const statement of keep([receipt], 'ON CONFLICT DO NOTHING'))
+      await run(statement, patience, toWriteError)
+    // Whoever has its key by now has been kept first, or is a repetition of the same.
+    return (await read([receipt.once])).get(nameOf(receipt.once)) ?? receipt
+  }
+}
+
 function toReceipt({ actor, key, hash, at, user_id, told }: Row): Receipt {
   const once = { actor: String(actor), key: String(key), hash: String(hash) }
   return { once, at: Number(at), userId: Number(user_id), told: told as Told }
 }
 
-/** The statements that keep receipts, in place of expired ones that have their keys. */
-export function keep(receipts: readonly Receipt[]): Statement[] {
+/**
+ * The statements that keep receipts, in place of expired ones that have their keys.
+ * @param otherwise what becomes of one whose key is taken
+ */
+export function keep(receipts: readonly Receipt[], otherwise = ''): Statement[] {
   const rows = receipts.map(({ once, at, userId, told }) => ({ ...once, at, user_id: userId, told }))
   const list = JSON.stringify(rows)
   const record = '(actor text, key text, hash text, at bigint, user_id bigint, told jsonb)'
@@ -36,7 +56,7 @@ export function keep(receipts: readonly Receipt[]): Statement[] {
     },
     {
       text: `INSERT INTO receipts (actor, key, hash, at, user_id, told)
-        SELECT actor, key, hash, at, user_id, told FROM jsonb_to_recordset($1::text::jsonb) AS kept ${record}`,
+        SELECT actor, key, hash, at, user_id, told FROM jsonb_to_recordset($1::text::jsonb) AS kept ${record} ${otherwise}`,
       parameters: [list],
       prepare: true,
     },

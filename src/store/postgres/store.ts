@@ -19,7 +19,7 @@ import { createPictureStore } from './pictures.ts'
 import { createPool, patience } from './pool.ts'
 import { prepare } from './prepare.ts'
 import { createQueues, plan, type Waiting } from './queue.ts'
-import { createReceiptReader, expired, nameOf } from './receipts.ts'
+import { createBeginning, createReceiptReader, expired, nameOf } from './receipts.ts'
 import type { SearchOptions } from './search.ts'
 import { createSettingStore } from './settings.ts'
 import { createTimelines } from './timeline.ts'
@@ -68,6 +68,7 @@ export async function openPostgres({
   const changeAll = createBatches(units, transact, rules)
   const counters = createCounterStore(units.read, transact)
   const readReceipts = createReceiptReader(units.read)
+  const begin = createBeginning(units.read)
   const readCredentials = createCredentialReader(units.read)
   const searching = createSearching(new URL('./search.ts', import.meta.url), { url } satisfies SearchOptions)
   const underWay = new Set<Promise<unknown>>()
@@ -176,6 +177,7 @@ export async function openPostgres({
     change: (command: Command) => track(() => change(command)),
     changeAll: (commands) => track(() => inTurn('batch', () => changeAll(commands))),
     receipt: (once) => track(async () => (await readReceipts([once])).get(nameOf(once))),
+    begin: (receipt) => track(() => begin(receipt)),
     expire: (at) => track(async () => (await units.read(expired(at))).length),
     counters: {
       get: (ids) => track(() => counters.get(ids)),

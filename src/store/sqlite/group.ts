@@ -12,7 +12,7 @@ import { createDocumentWriter, type DocumentDone, type DocumentTask } from './do
 import { createKeyWriter, type KeyDone, type KeyTask } from './keys.ts'
 import { createOutboxWriter, type OutboxDone, type OutboxTask } from './outbox.ts'
 import { createPictureWriter, type PictureDone, type PictureTask } from './pictures.ts'
-import { createReceipts, type Expired, type ExpireTask } from './receipts.ts'
+import { type BeginTask, type Begun, createReceipts, type Expired, type ExpireTask } from './receipts.ts'
 import { type PackedOutcome, pack, packOutcome } from './rows.ts'
 import { createSettingWriter, type SettingDone, type SettingTask } from './settings.ts'
 import { createUnits } from './units.ts'
@@ -29,6 +29,7 @@ export type Task =
   | Batch
   | Count
   | KeyTask
+  | BeginTask
   | ExpireTask
   | DocumentTask
   | SettingTask
@@ -45,6 +46,7 @@ export type Done =
   | SettingDone
   | OutboxDone
   | PictureDone
+  | Begun
   | Expired
 
 /** That, or why there is none: plain data, to be sent to the main thread. */
@@ -57,6 +59,7 @@ export type Reply =
   | SettingDone
   | OutboxDone
   | PictureDone
+  | Begun
   | Expired
   | { readonly outcome: 'unavailable'; readonly reason: string }
   | { readonly outcome: 'failed'; readonly reason: string }
@@ -141,6 +144,8 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
         return { reply: runCount(task) }
       case 'expire':
         return { reply: receipts.expire(task) }
+      case 'begin':
+        return { reply: receipts.begin(task) }
       case 'batch': {
         const { outcomes, users } = carryOut(task.commands)
         return { reply: { outcome: 'batch', outcomes }, users }

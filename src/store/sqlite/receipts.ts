@@ -1,12 +1,25 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Once } from '../../directory/command.ts'
 import { type Receipt, receiptLife, type Told } from '../../directory/receipt.ts'
+import type { User } from '../../directory/user.ts'
 import { type Packed, pack, unpack } from './rows.ts'
 
 /** What the writer can be asked to do with them: to remove some that have expired. */
 export interface ExpireTask {
   readonly kind: 'expire'
   readonly at: number
+}
+
+/** To keep a receipt that belongs to nothing else that is written. */
+export interface BeginTask {
+  readonly kind: 'begin'
+  readonly receipt: Receipt
+}
+
+/** The one that is kept under its key. */
+export interface Begun {
+  readonly outcome: 'begun'
+  readonly receipt: Receipt
 }
 
 export interface Expired {
@@ -26,15 +39,25 @@ export function createReceipts(db: DatabaseSync) {
   const expire = db.prepare(
     `DELETE FROM receipts WHERE at <= ? AND seq IN (SELECT seq FROM receipts ORDER BY seq LIMIT ${perTask})`,
   )
+  const find = createReceiptReader(db)
+
+  function add({ once, at, userId, told }: Receipt): void {
+    insert.run(once.actor, once.key, once.hash, at, userId, JSON.stringify(packTold(told)))
+  }
+
   return {
-    find: createReceiptReader(db),
+    find,
+    add,
+    begin({ receipt }: BeginTask): Begun {
+      const found = find(receipt.once)
+      const isGood = found !== undefined && receipt.at - found.at < receiptLife
+      if (!isGood) add(receipt)
+      return { outcome: 'begun', receipt: isGood ? found : receipt }
+    },
     expire: ({ at }: ExpireTask): Expired => ({
       outcome: 'expired',
       count: Number(expire.run(at - receiptLife).changes),
     }),
-    add({ once, at, userId, told }: Receipt): void {
-      insert.run(once.actor, once.key, once.hash, at, userId, JSON.stringify(packTold(told)))
-    },
   }
 }
 
@@ -55,13 +78,13 @@ export function createReceiptReader(db: DatabaseSync): (once: Once) => Receipt |
   }
 }
 
-type Counted = Extract<Told, { outcome: 'counted' }>
-type PackedTold = Counted | { readonly outcome: 'committed' | 'unchanged'; readonly user: Packed }
+type OfNoUser = Exclude<Told, { readonly user: User }>
+type PackedTold = OfNoUser | { readonly outcome: 'committed' | 'unchanged'; readonly user: Packed }
 
 function packTold(told: Told): PackedTold {
-  return told.outcome === 'counted' ? told : { ...told, user: pack(told.user) }
+  return 'user' in told ? { ...told, user: pack(told.user) } : told
 }
 
 function unpackTold(told: PackedTold): Told {
-  return told.outcome === 'counted' ? told : { ...told, user: unpack(told.user) }
+  return 'user' in told ? { ...told, user: unpack(told.user) } : told
 }

@@ -5,6 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Command, Once } from '../../directory/command.ts'
 import { unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
+import type { Receipt } from '../../directory/receipt.ts'
 import type { Outcome, Page, PageQuery, Store } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
 import { createSearching } from '../search/thread.ts'
@@ -21,7 +22,7 @@ import { createListReader, lists } from './list.ts'
 import { createOutbox } from './outbox.ts'
 import { own } from './owner.ts'
 import { createPictureStore } from './pictures.ts'
-import { createReceiptReader, type Expired } from './receipts.ts'
+import { type Begun, createReceiptReader, type Expired } from './receipts.ts'
 import { columns, toSql, toUser } from './rows.ts'
 import type { SearchOptions } from './search.ts'
 import { createSettingStore } from './settings.ts'
@@ -135,6 +136,7 @@ function writes(send: Send, db: DatabaseSync) {
     changeAll: async (commands: readonly Command[]) =>
       (await run<Extract<Done, { outcome: 'batch' }>>({ kind: 'batch', commands })).outcomes,
     receipt: async (once: Once) => findReceipt(once),
+    begin: async (receipt: Receipt) => (await run<Begun>({ kind: 'begin', receipt })).receipt,
     expire: async (at: number) => (await run<Expired>({ kind: 'expire', at })).count,
     counters: createCounterStore(db, (count) => run(count)),
     keys: createKeyStore(db, (task) => run(task)),

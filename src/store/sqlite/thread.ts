@@ -81,6 +81,7 @@ export async function startWriter({ path, rules, onFatal, maxPages, cache }: Thr
         case 'setting':
         case 'outbox':
         case 'picture':
+        case 'begun':
         case 'expired':
           resolve(reply)
           break
