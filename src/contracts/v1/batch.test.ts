@@ -96,7 +96,7 @@ describe('a batch', () => {
       body: { details: { operations: [expect.stringContaining('1000')] } },
     })
     expect(await roster.everything()).toEqual(rows)
-    const { results } = await batch(many.slice(1))
+    const { results } = await batch(many.slice(1), { atomic: true })
     expect(new Set(results.map(({ status }) => status))).toEqual(new Set([200]))
     expect(await call(`GET /v1/users/${id}`)).toMatchObject({
       body: { first_name: '1000' },
