@@ -84,6 +84,7 @@ const store: Store = {
   },
   list: async () => ({ users: [], total: 0 }),
   search: async () => ({ users: [], total: 0 }),
+  prepareSearch: () => {},
   ready: async () => {},
   close: async () => {},
 }

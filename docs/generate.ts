@@ -75,6 +75,7 @@ const store = {
   keys,
   list: absent,
   search: absent,
+  prepareSearch: absent,
   ready: absent,
   close: absent,
 }

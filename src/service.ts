@@ -45,6 +45,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     abandon = () => app.close()
     const url = await app.listen({ host: config.host, port: config.port })
     log.info({ url, docs: `${url}/docs`, data: whereabouts(config) }, 'ready')
+    served.prepareSearch()
     const endTidying = keepTidy(store, Date.now)
     return {
       url,

@@ -102,6 +102,8 @@ export interface Store {
   readonly list: (query: ListQuery, signal?: AbortSignal) => Promise<Listing>
   /** People as other people look for them; what was acknowledged before is in it. */
   readonly search: (query: SearchQuery) => Promise<Found>
+  /** Begins what the first search would have to wait for, beside everything else; where that is little, nothing. */
+  readonly prepareSearch: () => void
   /** Resolves when the store can be read and takes commands. */
   readonly ready: () => Promise<void>
   /** Finishes what was accepted, then lets go of everything. */

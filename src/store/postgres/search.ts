@@ -13,7 +13,7 @@ export interface SearchOptions {
 /** Rows of the log that are taken in rather than reading everybody anew. */
 const farthest = 200_000
 /** Users that are read in one go. */
-const pieceSize = 20_000
+const pieceSize = 2_000
 
 export function createSearchSource({ url }: SearchOptions): SearchSource {
   const pool = createPool(url, 1)
@@ -23,6 +23,13 @@ export function createSearchSource({ url }: SearchOptions): SearchSource {
   let taken = 0
 
   return {
+    async size() {
+      // As the server estimates it: counting would read the whole table once more.
+      const text = `SELECT greatest(reltuples, 0)::bigint AS size FROM pg_class WHERE oid = 'users'::regclass`
+      const [row] = await pool.query({ text, parameters: [] })
+      return Number(row?.size ?? 0)
+    },
+
     async *everybody() {
       ;({ settled: taken } = await tail.look())
       for (let after = 0; ; ) {

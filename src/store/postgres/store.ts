@@ -5,7 +5,7 @@ import { decide } from '../../directory/decide.ts'
 import { DirectoryError, unavailable } from '../../directory/errors.ts'
 import type { Rules } from '../../directory/field-types.ts'
 import type { Outcome, Store } from '../../directory/store.ts'
-import { createSearching } from '../search/thread.ts'
+import { createSearching, isWorthPreparing } from '../search/thread.ts'
 import { createBatches } from './batch.ts'
 import { pause } from './connection.ts'
 import { createCounterStore } from './counters.ts'
@@ -16,7 +16,7 @@ import { createKeyStore } from './keys.ts'
 import { createLanes } from './lanes.ts'
 import { createOutbox } from './outbox.ts'
 import { createPictureStore } from './pictures.ts'
-import { createPool, patience } from './pool.ts'
+import { createPool, patience, type Row } from './pool.ts'
 import { prepare } from './prepare.ts'
 import { createQueues, plan, type Waiting } from './queue.ts'
 import { createBeginning, createReceiptReader, expired, nameOf } from './receipts.ts'
@@ -195,6 +195,14 @@ export async function openPostgres({
     settings,
     list: (query, signal) => track(() => units.list(query, signal)),
     search: (query) => track(() => searching.search(query)),
+    prepareSearch: () => {
+      const found = track(() => units.read({ text: 'SELECT max(id) AS id FROM users', parameters: [] }))
+      const prepare = ([row]: readonly Row[]) => {
+        if (isWorthPreparing(Number(row?.id ?? 0))) searching.prepare()
+      }
+      // Where the database is away, the first search waits.
+      found.then(prepare).catch(() => {})
+    },
     ready: () => track(async () => void (await units.get(1))),
     close: () => {
       closed ??= close()

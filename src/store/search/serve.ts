@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import type { MessagePort } from 'node:worker_threads'
 import type { Found, SearchQuery } from '../../directory/search.ts'
 import { isVisible, type User } from '../../directory/user.ts'
@@ -5,6 +6,8 @@ import { createPeople, type People, type Searched } from './people.ts'
 
 /** Where a searching thread learns who there is, and what has become of them since. */
 export interface SearchSource {
+  /** How many there are, about. */
+  readonly size: () => Promise<number>
   /**
    * Everybody, piece by piece. What is committed while they are read is news afterwards, whether it was
    * read already or not.
@@ -17,22 +20,31 @@ export interface SearchSource {
   readonly close: () => Promise<void>
 }
 
-export type ToSearch = { readonly id: number; readonly query: SearchQuery } | { readonly close: true }
+export type ToSearch =
+  | { readonly id: number; readonly query: SearchQuery }
+  | { readonly prepare: true }
+  | { readonly close: true }
 export type FromSearch =
   | { readonly id: number; readonly found: Found }
   | { readonly id: number; readonly failed: Error }
 
 /** Milliseconds between looks for news, so that a search finds few. */
 const betweenLooks = 1_000
-/** Looks after the last search; then all is forgotten, and what it took of memory is free. */
-const looks = 15 * 60
+/** Looks after the last search; from then on they are rare. */
+const busy = 60
+const rarely = 20
+/** Looks after which all is forgotten, and what it took of memory is free: where nobody has ever searched, and else. */
+const [unused, idle] = [15 * 60, 24 * 3_600]
 
 /**
- * Answers searches, one after the other: each on what was committed before it was asked for.
+ * Answers searches, one after the other: each on what was committed before it was asked for. When it is
+ * told to prepare, it reads everybody before the first of them, but slowly, so that others get their turn.
  */
 export function serveSearch(port: MessagePort, source: SearchSource): void {
   let people: People | undefined
-  let left = 0
+  let waiting = 0
+  let looks = 0
+  let patience = 0
   let last: Promise<unknown> = Promise.resolve()
   let closing = false
 
@@ -49,11 +61,22 @@ export function serveSearch(port: MessagePort, source: SearchSource): void {
       return people
     }
     people = undefined
-    const all = createPeople()
-    for await (const rows of source.everybody()) for (const row of rows) all.put(row)
-    people = all
+    people = await everybody()
     // What came while they were read.
     return current()
+  }
+
+  async function everybody(): Promise<People> {
+    const all = createPeople(await source.size())
+    let began = performance.now()
+    for await (const rows of source.everybody()) {
+      for (const row of rows) all.put(row)
+      // Nobody is kept waiting for it, so others come first; and whoever wants it to end is heard.
+      await pause(waiting > 0 ? 0 : performance.now() - began)
+      if (closing) throw new Error('the search has been closed')
+      began = performance.now()
+    }
+    return all
   }
 
   async function search(query: SearchQuery): Promise<Found> {
@@ -63,10 +86,17 @@ export function serveSearch(port: MessagePort, source: SearchSource): void {
     return { users: ids.flatMap((id) => users.get(id) ?? []).filter(isVisible), total }
   }
 
+  /** What failed may have taken news along, so everybody is read anew. */
+  async function refresh(): Promise<void> {
+    await current().catch(() => {
+      people = undefined
+    })
+  }
+
   const timer = setInterval(() => {
-    if (people === undefined) return
-    if (left-- > 0) inTurn(current).catch(() => {})
-    else people = undefined
+    looks++
+    if (looks > patience) people = undefined
+    else if (looks <= busy || looks % rarely === 0 || people === undefined) inTurn(refresh)
   }, betweenLooks).unref()
 
   async function answer({ id, query }: { id: number; query: SearchQuery }): Promise<FromSearch> {
@@ -75,6 +105,8 @@ export function serveSearch(port: MessagePort, source: SearchSource): void {
     } catch (error) {
       people = undefined
       return { id, failed: error instanceof Error ? error : new Error(String(error)) }
+    } finally {
+      waiting--
     }
   }
 
@@ -86,7 +118,13 @@ export function serveSearch(port: MessagePort, source: SearchSource): void {
       return
     }
     if (closing) return
-    left = looks
+    looks = 0
+    patience = Math.max(patience, 'prepare' in message ? unused : idle)
+    if ('prepare' in message) {
+      inTurn(refresh)
+      return
+    }
+    waiting++
     inTurn(() => answer(message)).then((told) => port.postMessage(told))
   })
 }

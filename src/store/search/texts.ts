@@ -1,153 +1,130 @@
 /**
- * Texts of many people, one for each place, in one buffer: looking through all of them for a part takes
- * some milliseconds for a million, and needs no index that writing would have to keep.
+ * Texts in one buffer, numbered as they come, and never changed. Of each it is known at once which letters
+ * and digits it has; so nearly all that do not have a part are passed over, and all are looked through in
+ * milliseconds for a million, without an index that writing would have to keep.
  */
 export interface Texts {
-  readonly set: (slot: number, text: string | null) => void
-  /** Marks the places whose text has the part in it with 1. */
-  readonly mark: (part: string, marks: Uint8Array) => void
-  /** What the text of each place begins with, as a number that orders as it does; NaN where there is none. */
-  readonly keys: () => Float64Array
+  /** Adds a text under the next number. */
+  readonly add: (text: string) => void
+  readonly count: () => number
+  readonly get: (n: number) => string
+  readonly is: (n: number, text: string) => boolean
+  /** In bytes. */
+  readonly lengthOf: (n: number) => number
+  /** Marks the texts that have the part in that place with 1. */
+  readonly mark: (part: string, marks: Uint8Array, place?: Place) => void
+  /** What a text begins with, as a number that orders as it does. */
+  readonly key: (n: number) => number
   /** By code points. */
   readonly compare: (a: number, b: number) => number
-  /** Whether more is kept of texts that were replaced than of those that are there. */
-  readonly isWorn: () => boolean
 }
 
-/** Bytes of a text that make its number: as many as one holds exactly. */
-const keyBytes = 6
+/** Where in a text a part has to be. */
+export type Place = 'anywhere' | 'start' | 'end'
 
-/** Hits after which it is looked whether they lie so close together that jumping from one to the next is slower. */
-const manyHits = 2_000
+/** Bytes of a text that make its number. */
+export const keyBytes = 4
 
-/** Bytes that are not worth tidying up. */
-const negligible = 1_000_000
-
-export function createTexts(): Texts {
-  let bytes = Buffer.alloc(65_536)
-  let used = 0
-  let wasted = 0
-  /** The texts in the order in which they came: where each starts, and whose it is. */
-  let starts = new Uint32Array(1_024)
-  let owners = new Uint32Array(1_024)
+/**
+ * @param expected how many there will be, as far as that is known: what is grown leaves holes in the
+ *   memory of the process, and what is not used takes none
+ */
+export function createTexts(expected = 0): Texts {
+  let bytes = Buffer.alloc(Math.max(expected * 20, 65_536))
   let count = 0
-  /** By place: the number of its text in that order, from 1; 0 for none. */
-  let entries = new Uint32Array(1_024)
-  let keys = new Float64Array(1_024).fill(Number.NaN)
+  /** Where each text starts; and, after the last, where the next one will. */
+  let starts = new Uint32Array(roomFor(expected))
+  let keys = new Uint32Array(roomFor(expected))
+  let letters = new Int32Array(roomFor(expected))
 
-  const start = (entry: number) => starts[entry] ?? 0
-  const end = (entry: number) => (entry + 1 < count ? start(entry + 1) : used) - 1
-  const entryOf = (slot: number) => (entries[slot] ?? 0) - 1
-  const isCurrent = (entry: number) => entries[owners[entry] ?? 0] === entry + 1
-
-  function add(slot: number, text: string): void {
-    const length = Buffer.byteLength(text)
-    if (used + length + 1 > bytes.length) {
-      const larger = Buffer.alloc(Math.max(bytes.length * 2, used + length + 1))
-      bytes.copy(larger, 0, 0, used)
-      bytes = larger
-    }
-    if (count === starts.length) {
-      starts = grown(starts, count * 2)
-      owners = grown(owners, count * 2)
-    }
-    starts[count] = used
-    owners[count] = slot
-    bytes.write(text, used)
-    // No text has this in it, so no part goes across.
-    bytes[used + length] = 0
-    used += length + 1
-    entries[slot] = ++count
-    keys[slot] = keyAt(bytes, used - length - 1, length)
-  }
-
-  /** The entry that a byte lies in, from one that does not come after it. */
-  function entryAt(offset: number, from: number): number {
-    let low = from
-    let step = 1
-    while (low + step < count && start(low + step) <= offset) {
-      low += step
-      step *= 2
-    }
-    let high = Math.min(low + step, count)
-    while (high - low > 1) {
-      const middle = (low + high) >>> 1
-      if (start(middle) <= offset) low = middle
-      else high = middle
-    }
-    return low
-  }
-
-  /** Entry by entry: the way through a thicket. */
-  function walk(part: Buffer, from: number, marks: Uint8Array): void {
-    // Own names for what the loops look at a million times.
-    const [text, places, slots, all] = [bytes, starts, owners, count]
-    const [first, length] = [part[0], part.length]
-    let next = start(from)
-    for (let entry = from; entry < all; entry++) {
-      let at = next
-      next = entry + 1 < all ? (places[entry + 1] as number) : used
-      const slot = slots[entry] as number
-      if (marks[slot] === 1) continue
-      const last = next - 1 - length
-      for (; at <= last; at++) {
-        if (text[at] !== first) continue
-        let same = 1
-        while (same < length && text[at + same] === part[same]) same++
-        if (same < length) continue
-        if (entries[slot] === entry + 1) marks[slot] = 1
-        break
-      }
-    }
-  }
+  const start = (n: number) => starts[n] as number
+  const end = (n: number) => starts[n + 1] as number
+  const get = (n: number) => bytes.toString('utf8', start(n), end(n))
 
   return {
-    set(slot, text) {
-      if (slot >= entries.length) {
-        const [before, length] = [entries.length, Math.max(entries.length * 2, slot + 1)]
-        entries = grown(entries, length)
-        keys = grown(keys, length).fill(Number.NaN, before)
+    add(text) {
+      const used = start(count)
+      // No character takes more than three bytes for each of its units.
+      const room = used + text.length * 3
+      if (room > bytes.length) {
+        const larger = Buffer.alloc(Math.max(bytes.length * 2, room))
+        bytes.copy(larger, 0, 0, used)
+        bytes = larger
       }
-      const entry = entryOf(slot)
-      if (entry >= 0) {
-        if (text !== null && text === bytes.toString('utf8', start(entry), end(entry))) return
-        wasted += end(entry) - start(entry)
-        entries[slot] = 0
-        keys[slot] = Number.NaN
+      if (count + 1 === starts.length) {
+        starts = grown(starts, starts.length * 2)
+        keys = grown(keys, starts.length)
+        letters = grown(letters, starts.length)
       }
-      if (text !== null) add(slot, text)
+      const next = used + bytes.write(text, used)
+      let key = 0
+      for (let at = used; at < used + keyBytes; at++)
+        key = key * 256 + (at < next ? (bytes[at] as number) : 0)
+      keys[count] = key
+      letters[count] = lettersOf(bytes, used, next)
+      starts[++count] = next
     },
 
-    mark(text, marks) {
+    count: () => count,
+    get,
+    lengthOf: (n) => end(n) - start(n),
+
+    is(n, text) {
+      const from = start(n)
+      for (let i = 0; i < text.length; i++) {
+        const unit = text.charCodeAt(i)
+        if (unit > 0x7f) return get(n) === text
+        if (bytes[from + i] !== unit) return false
+      }
+      return end(n) - from === text.length
+    },
+
+    mark(text, marks, place = 'anywhere') {
       const part = Buffer.from(text)
-      const all = bytes.subarray(0, used)
-      let hits = 0
-      let entry = 0
-      for (let at = all.indexOf(part); at >= 0; at = all.indexOf(part, end(entry) + 1)) {
-        entry = entryAt(at, entry)
-        if (isCurrent(entry)) marks[owners[entry] ?? 0] = 1
-        if (++hits >= manyHits && entry < hits * 12) return walk(part, entry + 1, marks)
+      const wanted = lettersOf(part, 0, part.length)
+      // Own names for what the loop looks at a million times.
+      const [all, places, has, total, first, length] = [bytes, starts, letters, count, part[0], part.length]
+      for (let n = 0; n < total; n++) {
+        if (((has[n] as number) & wanted) !== wanted) continue
+        const from = places[n] as number
+        const last = (places[n + 1] as number) - length
+        const until = place === 'start' ? Math.min(from, last) : last
+        for (let at = place === 'end' ? Math.max(from, last) : from; at <= until; at++) {
+          if (all[at] !== first && length > 0) continue
+          let same = 1
+          while (same < length && all[at + same] === part[same]) same++
+          if (same < length) continue
+          marks[n] = 1
+          break
+        }
       }
     },
 
-    keys: () => keys,
+    key: (n) => keys[n] as number,
 
-    compare(a, b) {
-      const [x, y] = [entryOf(a), entryOf(b)]
-      return bytes.compare(bytes, start(y), end(y), start(x), end(x))
-    },
-
-    isWorn: () => wasted > negligible && wasted > used / 2,
+    compare: (a, b) => bytes.compare(bytes, start(b), end(b), start(a), end(a)),
   }
 }
 
-/** Filled up with zeros, which come before everything. */
-function keyAt(bytes: Buffer, from: number, length: number): number {
-  const first = Math.min(length, keyBytes)
-  return first === 0 ? 0 : bytes.readUIntBE(from, first) * 256 ** (keyBytes - first)
+/** What has a bit of its own: digits, letters, of which rare ones share, and everything else together. */
+const signs = '0 1 2 3 4 5 6 7 8 9 a b c d e g h i l m n o r s t u fk jq py vw xz'.split(' ')
+const bits = Int32Array.from({ length: 256 }, (_, byte) => {
+  const at = signs.findIndex((sign) => sign.includes(String.fromCharCode(byte)))
+  return 1 << (at < 0 ? 31 : at)
+})
+
+/** The bits of what is between two places. */
+function lettersOf(bytes: Uint8Array, from: number, to: number): number {
+  let letters = 0
+  for (let at = from; at < to; at++) letters |= bits[bytes[at] as number] as number
+  return letters
 }
 
-export function grown<A extends Uint32Array | Float64Array | Float32Array | Uint8Array | Int32Array>(
+/** A length for arrays that need not be grown soon. */
+export const roomFor = (expected: number) => Math.max(Math.ceil((expected * 1.1) / 1_024) * 1_024, 1_024)
+
+/** A longer array with the same at its beginning. What has not been written of it takes no memory yet. */
+export function grown<A extends Uint32Array | Float64Array | Uint16Array | Uint8Array | Int32Array>(
   array: A,
   length: number,
 ): A {

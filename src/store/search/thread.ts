@@ -6,8 +6,16 @@ import type { FromSearch, ToSearch } from './serve.ts'
 /** Searches that may wait; the next one is turned away. */
 const most = 256
 
+/** While everybody is read most of what is made is gone soon, and need not spread out before it is. */
+const resourceLimits = { maxYoungGenerationSizeMb: 4 }
+
+/** A directory with fewer ids is read so quickly that nobody needs to do so before it is searched. */
+export const isWorthPreparing = (newestId: number) => newestId > 20_000
+
 export interface Searching {
   readonly search: (query: SearchQuery) => Promise<Found>
+  /** Begins what the first search would have to wait for. */
+  readonly prepare: () => void
   readonly close: () => Promise<void>
 }
 
@@ -23,7 +31,7 @@ export function createSearching(entry: URL, workerData: unknown): Searching {
   let closing = false
 
   function start(): Worker {
-    const started = new Worker(entry, { workerData })
+    const started = new Worker(entry, { workerData, resourceLimits })
     const done = Promise.withResolvers<void>()
     ended = done.promise
     let cause: Error | undefined
@@ -56,6 +64,12 @@ export function createSearching(entry: URL, workerData: unknown): Searching {
       worker ??= start()
       post(worker, { id, query })
       return job.promise
+    },
+
+    prepare() {
+      if (closing) return
+      worker ??= start()
+      post(worker, { prepare: true })
     },
 
     async close() {

@@ -14,14 +14,15 @@ export interface SearchOptions {
 /** Rows of the log that are taken in rather than reading everybody anew. */
 const farthest = 200_000
 /** Users that are read in one go. */
-const pieceSize = 10_000
+const pieceSize = 500
 
 export function createSearchSource({ path }: SearchOptions): SearchSource {
   const db = new DatabaseSync(path, { readOnly: true, timeout: 5_000 })
-  db.exec('PRAGMA cache_size = -8192; PRAGMA query_only = ON')
+  db.exec('PRAGMA cache_size = -2048; PRAGMA query_only = ON')
   const tail = createLogTail(db)
   const read = ['id', 'status', ...searchedFields]
   const piece = db.prepare(`SELECT ${read.join(', ')} FROM users WHERE id > ? ORDER BY id LIMIT ${pieceSize}`)
+  const size = db.prepare('SELECT count(*) AS size FROM users')
   const some = db.prepare(`SELECT ${read.join(', ')} FROM users WHERE id IN (SELECT value FROM json_each(?))`)
   const whole = db.prepare(
     `SELECT ${columns.join(', ')} FROM users WHERE id IN (SELECT value FROM json_each(?))`,
@@ -30,6 +31,8 @@ export function createSearchSource({ path }: SearchOptions): SearchSource {
   let seq = 0
 
   return {
+    size: async () => Number(size.get()?.size),
+
     *everybody() {
       seq = tail.newest()
       for (let after = 0; ; ) {

@@ -8,7 +8,7 @@ import type { Rules } from '../../directory/field-types.ts'
 import type { Receipt } from '../../directory/receipt.ts'
 import type { Outcome, Page, PageQuery, Store } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
-import { createSearching } from '../search/thread.ts'
+import { createSearching, isWorthPreparing } from '../search/thread.ts'
 import { cachedUsers, createUserCache, type UserCache } from './cache.ts'
 import { connect, listen, type Send } from './control.ts'
 import { createCounterStore } from './counters.ts'
@@ -86,6 +86,9 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
         return listing
       },
       search: searching.search,
+      prepareSearch: () => {
+        if (isWorthPreparing(reader.newestId())) searching.prepare()
+      },
       ready: async () => {
         if (!isAlive()) throw unavailable('The store has stopped')
         reader.probe()
@@ -117,6 +120,7 @@ export async function joinSqlite(options: SqliteOptions): Promise<Store> {
     ...writes(send, reader.db),
     list: async (query) => createListReader(reader.db).list(query),
     search: searching.search,
+    prepareSearch: searching.prepare,
     ready: async () => {},
     close: async () => {
       close()
@@ -181,6 +185,7 @@ function openReader(path: string, cache: UserCache) {
   const byId = db.prepare(`SELECT ${columns.join(', ')} FROM users WHERE id = ?`)
   byId.setReturnArrays(true)
   const anybody = db.prepare('SELECT 1 FROM users LIMIT 1')
+  const newest = db.prepare('SELECT max(id) AS id FROM users')
   const credentials = createCredentialReader(db)
   const byClaim = db.prepare('SELECT user_id FROM claims WHERE kind = ? AND key = ?')
   const endOfPage = db.prepare(
@@ -227,6 +232,7 @@ function openReader(path: string, cache: UserCache) {
       credentials: async (id: number) => credentials(id),
     } satisfies Pick<Store, 'get' | 'find' | 'page' | 'credentials'>,
     db,
+    newestId: () => Number(newest.get()?.id ?? 0),
     probe: () => void anybody.get(),
     close: () => db.close(),
   }
