@@ -5,6 +5,7 @@ import { hashOf } from './authenticate.ts'
 import type { Clients, KnownClient } from './oauth-clients.ts'
 import { errors } from './oidc.ts'
 import type { People } from './people.ts'
+import type { Signed } from './sign-in.ts'
 
 export interface AdapterOptions {
   readonly documents: DocumentStore
@@ -26,8 +27,9 @@ export function createAdapter(options: AdapterOptions): (kind: string) => Adapte
 
 function documentAdapter(kind: string, { documents, people, now }: AdapterOptions): Adapter {
   async function alive(document: Document | undefined): Promise<Document | undefined> {
-    if (document === undefined || document.userId === null) return document
-    const end = await people.endOf(document.userId, document.createdAt)
+    const proof = document && proofOf(document)
+    if (proof === undefined) return document
+    const end = await people.endOf(proof.userId, proof.at)
     return end === undefined ? document : undefined
   }
 
@@ -37,7 +39,7 @@ function documentAdapter(kind: string, { documents, people, now }: AdapterOption
       await documents.put({
         kind,
         id: hashOf(id),
-        payload: { ...payload },
+        payload: withoutCookie(payload),
         createdAt,
         expiresAt: expiresIn === undefined ? null : createdAt + expiresIn * 1000,
         usedAt: consumed ? createdAt : null,
@@ -74,6 +76,28 @@ function documentAdapter(kind: string, { documents, people, now }: AdapterOption
 
     revokeByGrantId: (grant) => documents.removeGroup(grant),
   }
+}
+
+/**
+ * Whom a document lets in, and when they have shown that it is them: what they have ended since ends it
+ * too. Undefined where it lets nobody in.
+ */
+function proofOf({ kind, userId, createdAt, payload }: Document): Signed | undefined {
+  // A sign-in that was not gone on with is as good later as it was then, and no better.
+  if (kind === 'Interaction')
+    return (payload.result as { login?: { signed?: Signed } } | undefined)?.login?.signed
+  if (userId === null) return undefined
+  // Each step gives a session a new name, and so a new beginning; its sign-in is told in whole seconds.
+  const { loginTs } = payload
+  const signedAt = typeof loginTs === 'number' ? loginTs * 1000 + 999 : createdAt
+  return { userId, at: Math.min(createdAt, signedAt) }
+}
+
+/** The name of the session, which nothing asks for there, is what is secret about it. */
+function withoutCookie({ session, ...payload }: AdapterPayload): Document['payload'] {
+  if (typeof session !== 'object') return payload
+  const { cookie: _, ...rest } = session as { readonly cookie?: string }
+  return { ...payload, session: rest }
 }
 
 function toPayload({ payload, usedAt }: Document): AdapterPayload {

@@ -22,13 +22,11 @@ const shape = /^[\w-]{43}$/
  */
 export function recogniseAccessTokens({ documents, clients, people }: TokensOptions): Recogniser {
   async function endOf({ group, userId, createdAt }: Document): Promise<string | undefined> {
-    if (userId !== null) {
-      const end = await people.endOf(userId, createdAt)
-      if (end !== undefined) return end
-    }
-    // A token that was being made while its family was revoked.
-    const isOrphan = group !== null && (await documents.find('Grant', hashOf(group))) === undefined
-    return isOrphan ? 'The token has been revoked' : undefined
+    const grant = group === null ? undefined : await documents.find('Grant', hashOf(group))
+    // A token that was being made while its family was revoked, or while all of the person's were ended.
+    if (group !== null && grant === undefined) return 'The token has been revoked'
+    const since = Math.min(createdAt, grant?.createdAt ?? createdAt)
+    return userId === null ? undefined : people.endOf(userId, since)
   }
 
   return {

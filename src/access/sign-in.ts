@@ -13,8 +13,14 @@ export interface Attempt {
   readonly password: string
 }
 
+/** Who has shown that it is them, and when, in milliseconds since 1970, UTC. */
+export interface Signed {
+  readonly userId: number
+  readonly at: number
+}
+
 export type SignedIn =
-  | { readonly userId: number }
+  | { readonly signed: Signed }
   | { readonly refused: 'wrong' }
   /** Too often: seconds after which it may be tried again. */
   | { readonly refused: 'wait'; readonly retryAfter: number }
@@ -24,6 +30,8 @@ export interface SignInOptions {
   readonly passwords: Pick<Passwords, 'verify'>
   /** Makes what counts under a name: in memory, or shared by nodes. */
   readonly counting: (name: string, rate: Rate) => Count
+  /** Milliseconds since 1970, UTC. */
+  readonly now: () => number
 }
 
 /** How often a sign-in may fail: for an address, and for a name, whether anybody has it or not. */
@@ -39,7 +47,7 @@ export const signInFailures = {
  */
 export type SignIn = (attempt: Attempt) => Promise<SignedIn>
 
-export function createSignIn({ store, passwords, counting }: SignInOptions): SignIn {
+export function createSignIn({ store, passwords, counting, now }: SignInOptions): SignIn {
   const ofAddress = counting('sign-in-address', signInFailures.ofAddress)
   const ofName = counting('sign-in-name', signInFailures.ofName)
 
@@ -53,12 +61,14 @@ export function createSignIn({ store, passwords, counting }: SignInOptions): Sig
       const { used, left } = await count(subject, 1)
       if (used > quota) return { refused: 'wait', retryAfter: secondsOf(left) }
     }
+    // Before it is asked what the password is: it may be another by the time that it is known to be right.
+    const at = now()
     const user = await store.find(wanted)
     const known = await store.credentials(user?.id ?? 0)
     const isRight = await passwords.verify(password, known?.password ?? null)
     if (!isRight || user === undefined || !mayComeIn(known)) return { refused: 'wrong' }
     for (const [count, subject] of subjects) await count(subject, -1)
-    return { userId: user.id }
+    return { signed: { userId: user.id, at } }
   }
 }
 

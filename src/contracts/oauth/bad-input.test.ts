@@ -344,8 +344,22 @@ describe('the endpoints', () => {
   test('keep no token, code or secret as it is', async () => {
     const { access_token, refresh_token } = await tokensOf()
     const asked = await codeOf()
+    const browser = createBrowser(app.url)
+    await authorize(browser, addressOf({}), ann)
+    // While it is under way, a second one refers to the session of the first.
+    await browser.open(
+      addressOf({
+        client_id: phone.id,
+        code_challenge: challengeOf('x'),
+        code_challenge_method: 'S256',
+        prompt: 'consent',
+      }),
+    )
+    const sessions = [...browser.cookies].filter(([name]) => name.startsWith('_session '))
+    expect(sessions).toHaveLength(1)
+    const names = sessions.map(([, { value }]) => value)
     const rows = JSON.stringify(await app.everything())
-    for (const secret of [access_token, refresh_token, asked.code, web.secret, service.secret])
+    for (const secret of [access_token, refresh_token, asked.code, web.secret, service.secret, ...names])
       expect(rows).not.toContain(secret)
   })
 })
