@@ -48,8 +48,7 @@ export function createSigningKeys({ documents, now }: SigningKeysOptions) {
       const { keys, cookieSecret } = await this.get()
       const at = now()
       const made = await newKey(at + announcement)
-      const kept = keys.filter((_, n) => (keys[n + 1]?.from ?? at) > at - retirement)
-      await documents.put(toDocument({ keys: [...kept, made], cookieSecret }, at))
+      await documents.put(toDocument({ keys: [...unretired(keys, at), made], cookieSecret }, at))
       return String(made.jwk.kid)
     },
   }
@@ -57,9 +56,15 @@ export function createSigningKeys({ documents, now }: SigningKeysOptions) {
 
 /** The keys to be published, the one that signs now first. */
 export function published({ keys }: SigningKeys, now: number): JWK[] {
-  const begun = keys.filter(({ from }) => from <= now).toReversed()
-  const next = keys.filter(({ from }) => from > now)
+  const known = unretired(keys, now)
+  const begun = known.filter(({ from }) => from <= now).toReversed()
+  const next = known.filter(({ from }) => from > now)
   return [...begun, ...next].map(({ jwk }) => ({ ...jwk }))
+}
+
+/** Those whose place another has taken no longer than a day ago, and the others. */
+function unretired(keys: readonly SigningKey[], now: number): SigningKey[] {
+  return keys.filter((_, n) => (keys[n + 1]?.from ?? now) > now - retirement)
 }
 
 // Every client has to know RS256 (OpenID Connect Core 1.0, section 15.1).

@@ -51,8 +51,8 @@ export const lifetimes = {
   Grant: 31_536_000,
 } as const
 
-/** Milliseconds after which the keys are looked up again: others may have rotated them. */
-const keysFresh = 30_000
+/** Milliseconds after which the keys are looked up again: they are rotated from outside of this process. */
+const keysFresh = 1_000
 
 export function createAuthorizationServer(options: AuthorizationServerOptions): AuthorizationServer {
   let current: { readonly provider: Provider; readonly identity: string } | undefined
