@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs'
+import { getPriority } from 'node:os'
 import { verify } from '@node-rs/argon2'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { DirectoryError } from '../directory/errors.ts'
@@ -54,6 +56,21 @@ describe('the pool', () => {
     expect(isDone).toBe(false)
     await hashing
   })
+
+  test.skipIf(process.platform !== 'linux')(
+    'stands back behind everybody else, where threads have priorities of their own (Linux)',
+    async () => {
+      const lower = () =>
+        readdirSync('/proc/self/task').filter((id) => getPriority(Number(id)) > getPriority())
+      const own = createPasswords({ threads: 1 })
+      onTestFinished(own.close)
+      const before = lower()
+      await own.hash('one')
+      const [thread, ...more] = lower().filter((id) => !before.includes(id))
+      expect([more, thread === String(process.pid)]).toEqual([[], false])
+      expect(getPriority(Number(thread))).toBe(15)
+    },
+  )
 
   test('a closed one tells whoever waits', async () => {
     const own = createPasswords({ threads: 1 })
