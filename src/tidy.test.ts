@@ -16,9 +16,17 @@ it('removes all that has expired, also where nothing new comes', async () => {
     times(700, (n) => create({}, { at, once: once(`old ${n}`) })),
   )
   await all(store, [create({}, { at: at + 1, once: once('new') })])
+  const none = { usedAt: null, group: null, alias: null, userId: null }
+  for (const [id, expiresAt] of [
+    ['old', at],
+    ['lasting', null],
+  ] as const)
+    await store.documents.put({ kind: 'Token', id, payload: {}, createdAt: at, expiresAt, ...none })
   const end = keepTidy(store, () => at + receiptLife)
   while (readAside(folder).receipts.length > 1) await new Promise(setImmediate)
   expect(readAside(folder).receipts).toMatchObject([{ key: 'new' }])
+  while ((await store.documents.find('Token', 'old')) !== undefined) await new Promise(setImmediate)
+  expect(await store.documents.find('Token', 'lasting')).toBeDefined()
   end()
   await store.close()
 })

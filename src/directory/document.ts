@@ -28,7 +28,7 @@ export interface Document {
 export interface DocumentStore {
   /**
    * Keeps a document, in place of the one that has its kind and id, should there be one; whether that was
-   * used stays known. A few of those that have expired some time ago go.
+   * used stays known.
    * @param onlyIfNew leaves the one that is there instead
    */
   readonly put: (document: Document, onlyIfNew?: boolean) => Promise<void>
@@ -46,8 +46,8 @@ export interface DocumentStore {
   readonly removeGroup: (group: string) => Promise<void>
 }
 
-/** Milliseconds that an expired document is still known: long enough to tell that it has expired. */
+/**
+ * Milliseconds that an expired document is still known: long enough to tell that it has expired, or that
+ * it is used a second time.
+ */
 export const documentRest = 3_600_000
-
-/** Expired documents that go when one is put: more than come, so they get fewer, and few, so nobody waits. */
-export const expiredPerPut = 4

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
-import { type Document, documentRest, expiredPerPut } from '../../directory/document.ts'
+import { type Document, documentRest } from '../../directory/document.ts'
 import { committed, create, type Given, lifecycle, times } from './commands.ts'
 
 const at = Date.UTC(2026, 0, 1)
@@ -85,24 +85,19 @@ export function keepingDocuments(given: Given): void {
     expect(await store.documents.list('Token')).toEqual([others])
   })
 
-  it('loses those that have long expired a few at a time, and no others', async () => {
+  it('removes those that have long expired, a few at a time, and no others', async () => {
     const { store } = given()
-    const expired = times(expiredPerPut + 2, (n) => document({ expiresAt: at + n }))
-    const rests = document({ expiresAt: at + 100 })
-    for (const each of [...expired, rests, document({ id: 'lasts' })]) await store.documents.put(each)
-    const left = async () => {
-      const found = await Promise.all(expired.map(({ id }) => store.documents.find('Token', id)))
-      return found.map((one) => one !== undefined)
-    }
-    await store.documents.put(document({ createdAt: at + documentRest }))
-    expect(await left()).toEqual(expired.map(() => true))
-    const late = { createdAt: at + documentRest + 99 }
-    await store.documents.put(document(late))
-    expect(await left()).toEqual(expired.map((_, n) => n >= expiredPerPut))
-    await store.documents.put(document(late))
-    expect(await left()).toEqual(expired.map(() => false))
-    await store.documents.put(document(late))
-    expect(await store.documents.find('Token', rests.id)).toEqual(rests)
-    expect(await store.documents.find('Token', 'lasts')).toBeDefined()
+    const expired = times(1_500, (n) => document({ expiresAt: at + n }))
+    const others = [document({ expiresAt: at + 1_501 }), document()]
+    await Promise.all([...expired, ...others].map((one) => store.documents.put(one)))
+    expect(await store.expire(at + documentRest)).toBe(0)
+    const portions: number[] = []
+    for (let count = 1; count > 0; portions.push(count)) count = await store.expire(at + documentRest + 1_500)
+    expect(portions.reduce((sum, count) => sum + count)).toBe(1_500)
+    expect(Math.max(...portions)).toBeLessThanOrEqual(1_000)
+    const found = (all: readonly Document[]) =>
+      Promise.all(all.map(({ id }) => store.documents.find('Token', id)))
+    expect(await found(others)).toEqual(others)
+    expect((await found(expired)).filter(Boolean)).toEqual([])
   })
 }

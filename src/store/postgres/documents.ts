@@ -1,21 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { type Document, type DocumentStore, documentRest, expiredPerPut } from '../../directory/document.ts'
+import { type Document, type DocumentStore, documentRest } from '../../directory/document.ts'
 import { toWriteError } from './connection.ts'
 import { patience, type Row, type Statement } from './pool.ts'
 
 const columns = 'kind, id, payload, created_at, expires_at, used_at, group_id, alias, user_id'
 
-// Others who look for expired ones at the same time pass over those that are being removed.
-const put = (conflict: string) => `WITH expired AS (
-    SELECT kind, id FROM documents WHERE expires_at <= $10 ORDER BY expires_at LIMIT ${expiredPerPut}
-    FOR UPDATE SKIP LOCKED
-  ), gone AS (
-    DELETE FROM documents USING expired
-    WHERE documents.kind = expired.kind AND documents.id = expired.id
-      AND (documents.kind, documents.id) <> ($1, $2)
-  )
-  INSERT INTO documents (${columns}) VALUES ($1, $2, $3::text::jsonb, $4, $5, $6, $7, $8, $9)
-  ON CONFLICT (kind, id) DO ${conflict}`
+const put = (conflict: string) => `INSERT INTO documents (${columns})
+  VALUES ($1, $2, $3::text::jsonb, $4, $5, $6, $7, $8, $9) ON CONFLICT (kind, id) DO ${conflict}`
 
 const replaced = `UPDATE SET payload = excluded.payload, expires_at = excluded.expires_at,
   used_at = coalesce(documents.used_at, excluded.used_at), group_id = excluded.group_id,
@@ -39,7 +30,7 @@ export function createDocumentStore(
     put: async (document, onlyIfNew) => {
       const { kind, id, payload, createdAt, expiresAt, usedAt, group, alias, userId } = document
       const own = [kind, id, JSON.stringify(payload), createdAt, expiresAt, usedAt, group, alias, userId]
-      await write(put(onlyIfNew ? 'NOTHING' : replaced), [...own, createdAt - documentRest])
+      await write(put(onlyIfNew ? 'NOTHING' : replaced), own)
     },
     find: async (kind, id) => (await read('kind = $1 AND id = $2', [kind, id]))[0],
     findByAlias: async (kind, alias) => (await read('kind = $1 AND alias = $2', [kind, alias]))[0],
@@ -58,6 +49,18 @@ export function createDocumentStore(
     },
     removeGroup: async (group) => void (await write('DELETE FROM documents WHERE group_id = $1', [group])),
   }
+}
+
+/** Documents that go at once, at most. */
+const perStatement = 1_000
+
+/** The statement that removes some of those that had expired some time before; nodes do not wait for each other. */
+export function expiredDocuments(at: number): Statement {
+  const text = `DELETE FROM documents USING (
+      SELECT kind, id FROM documents WHERE expires_at <= $1 ORDER BY expires_at LIMIT ${perStatement}
+      FOR UPDATE SKIP LOCKED
+    ) AS oldest WHERE documents.kind = oldest.kind AND documents.id = oldest.id RETURNING documents.id`
+  return { text, parameters: [at - documentRest], prepare: true }
 }
 
 /** Whether it can be a value at all: PostgreSQL refuses a statement with any other. */

@@ -72,7 +72,7 @@ function isText({ actor, key }: Once): boolean {
 const perStatement = 1_000
 
 /** The statement that removes some of those that had expired at that time. The oldest have the lowest numbers, so no others are looked at. */
-export function expired(at: number): Statement {
+export function expiredReceipts(at: number): Statement {
   const text = `DELETE FROM receipts USING (
       SELECT seq FROM receipts ORDER BY seq LIMIT ${perStatement} FOR UPDATE SKIP LOCKED
     ) AS oldest WHERE receipts.seq = oldest.seq AND receipts.at <= $1 RETURNING receipts.seq`

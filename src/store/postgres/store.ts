@@ -10,7 +10,7 @@ import { createBatches } from './batch.ts'
 import { pause } from './connection.ts'
 import { createCounterStore } from './counters.ts'
 import { createCredentialReader } from './credentials.ts'
-import { createDocumentStore } from './documents.ts'
+import { createDocumentStore, expiredDocuments } from './documents.ts'
 import { createEmailChangeStore } from './email-changes.ts'
 import { createKeyStore } from './keys.ts'
 import { createLanes } from './lanes.ts'
@@ -19,7 +19,7 @@ import { createPictureStore } from './pictures.ts'
 import { createPool, patience, type Row } from './pool.ts'
 import { prepare } from './prepare.ts'
 import { createQueues, plan, type Waiting } from './queue.ts'
-import { createBeginning, createReceiptReader, expired, nameOf } from './receipts.ts'
+import { createBeginning, createReceiptReader, expiredReceipts, nameOf } from './receipts.ts'
 import type { SearchOptions } from './search.ts'
 import { createSettingStore } from './settings.ts'
 import { createTimelines } from './timeline.ts'
@@ -167,6 +167,11 @@ export async function openPostgres({
     return promise
   }
 
+  async function expire(at: number): Promise<number> {
+    const gone = await Promise.all([expiredReceipts(at), expiredDocuments(at)].map((one) => units.read(one)))
+    return gone.flat().length
+  }
+
   async function close(): Promise<void> {
     await Promise.allSettled(underWay)
     await searching.close()
@@ -178,7 +183,7 @@ export async function openPostgres({
     changeAll: (commands) => track(() => inTurn('batch', () => changeAll(commands))),
     receipt: (once) => track(async () => (await readReceipts([once])).get(nameOf(once))),
     begin: (receipt) => track(() => begin(receipt)),
-    expire: (at) => track(async () => (await units.read(expired(at))).length),
+    expire: (at) => track(() => expire(at)),
     counters: {
       get: (ids) => track(() => counters.get(ids)),
       change: (count) => track(() => inTurn(count.id, () => counters.change(count))),

@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
-import { type Document, type DocumentStore, documentRest, expiredPerPut } from '../../directory/document.ts'
+import { type Document, type DocumentStore, documentRest } from '../../directory/document.ts'
 
 /** What the writer can be asked to do with documents. */
 export type DocumentTask = { readonly kind: 'document' } & (
@@ -17,8 +17,11 @@ export interface DocumentDone {
 
 const columns = 'kind, id, payload, created_at, expires_at, used_at, group_id, alias, user_id'
 
-/** The writer's side: runs a task inside the transaction under way. */
-export function createDocumentWriter(db: DatabaseSync): (task: DocumentTask) => DocumentDone {
+/** Expired documents that go at once, at most. */
+const perTask = 200
+
+/** The writer's side: what it does happens inside the transaction under way. */
+export function createDocumentWriter(db: DatabaseSync) {
   const insert = `INSERT INTO documents (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, id) DO`
   const add = db.prepare(`${insert} NOTHING`)
   const put = db.prepare(
@@ -28,7 +31,7 @@ export function createDocumentWriter(db: DatabaseSync): (task: DocumentTask) => 
   )
   const expire = db.prepare(
     `DELETE FROM documents WHERE (kind, id) IN (
-       SELECT kind, id FROM documents WHERE expires_at <= ? ORDER BY expires_at LIMIT ${expiredPerPut})`,
+       SELECT kind, id FROM documents WHERE expires_at <= ? ORDER BY expires_at LIMIT ${perTask})`,
   )
   const use = db.prepare('UPDATE documents SET used_at = ? WHERE kind = ? AND id = ? AND used_at IS NULL')
   const remove = db.prepare('DELETE FROM documents WHERE kind = ? AND id = ?')
@@ -38,7 +41,6 @@ export function createDocumentWriter(db: DatabaseSync): (task: DocumentTask) => 
     switch (task.verb) {
       case 'put': {
         const { kind, id, payload, createdAt, expiresAt, usedAt, group, alias, userId } = task.document
-        expire.run(createdAt - documentRest)
         const values = [createdAt, expiresAt, usedAt, group, alias, userId] as const
         return (task.onlyIfNew ? add : put).run(kind, id, JSON.stringify(payload), ...values).changes
       }
@@ -51,7 +53,11 @@ export function createDocumentWriter(db: DatabaseSync): (task: DocumentTask) => 
     }
   }
 
-  return (task) => ({ outcome: 'document', done: Number(run(task)) > 0 })
+  return {
+    run: (task: DocumentTask): DocumentDone => ({ outcome: 'document', done: Number(run(task)) > 0 }),
+    /** @returns how many have gone */
+    expire: (at: number): number => Number(expire.run(at - documentRest).changes),
+  }
 }
 
 /**

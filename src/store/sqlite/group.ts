@@ -92,7 +92,7 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
   const runKeyTask = createKeyWriter(db)
   const runSettingTask = createSettingWriter(db)
   const runPictureTask = createPictureWriter(db)
-  const runDocumentTask = createDocumentWriter(db)
+  const documents = createDocumentWriter(db)
   const runOutboxTask = createOutboxWriter(db)
   const runCount = createCounterWriter(db, receipts, readUser)
   const ground: Ground = {
@@ -128,6 +128,11 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
     }
   }
 
+  function expire(task: ExpireTask): Expired {
+    const { outcome, count } = receipts.expire(task)
+    return { outcome, count: count + documents.expire(task.at) }
+  }
+
   function perform(task: Task): Performed {
     switch (task.kind) {
       case 'key':
@@ -137,13 +142,13 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
       case 'picture':
         return { reply: runPictureTask(task) }
       case 'document':
-        return { reply: runDocumentTask(task) }
+        return { reply: documents.run(task) }
       case 'outbox':
         return { reply: runOutboxTask(task) }
       case 'count':
         return { reply: runCount(task) }
       case 'expire':
-        return { reply: receipts.expire(task) }
+        return { reply: expire(task) }
       case 'begin':
         return { reply: receipts.begin(task) }
       case 'batch': {
