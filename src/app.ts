@@ -59,6 +59,7 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
   const { clients, tokens, contract } = createAuthorization({
     ...{ store, people, passwords, counting, log },
     issuer: url,
+    publicUrl: config.publicUrl,
     onRevoked: (id) => authenticator.forget(id),
   })
   const signed =

@@ -17,8 +17,10 @@ export interface AuthorizationOptions {
   readonly people: People
   readonly passwords: Passwords
   readonly counting: (name: string, rate: Rate) => Count
-  /** Where callers find the service. */
+  /** Where callers find the service, as far as it is known. */
   readonly issuer: () => string
+  /** The same as the operator says; undefined where nobody said. */
+  readonly publicUrl: string | undefined
   /** Told of what was revoked here. */
   readonly onRevoked: (id: string) => void
   readonly log: Logger
@@ -31,6 +33,7 @@ export function createAuthorization({
   passwords,
   counting,
   issuer,
+  publicUrl,
   onRevoked,
   log,
 }: AuthorizationOptions) {
@@ -44,11 +47,11 @@ export function createAuthorization({
       errorPage('This did not work', error_description ?? error).html,
     onError: (error) => log.error({ err: withoutValues(error) }, 'the authorization server failed'),
   })
-  const signIn = createSignIn({ store, passwords, counting })
+  const signIn = createSignIn({ store, passwords, counting, now: Date.now })
   return {
     clients,
     tokens: recogniseAccessTokens({ documents, clients, people }),
-    contract: oauth({ server, signIn, issuer, userOf: store.get }),
+    contract: oauth({ server, signIn, publicUrl, userOf: store.get }),
   }
 }
 

@@ -30,10 +30,15 @@ input{background:#161615;border-color:#9a9a94}.yes{background:#1d66aa;border-col
 
 const styleHash = `'sha256-${hash('sha256', style, 'base64')}'`
 
-/** Nothing is loaded, from anywhere, and nobody frames the page (CSP Level 3). */
-export function policyOf({ formAction }: Pick<Page, 'formAction'>): string {
-  const form = formAction.length === 0 ? "'none'" : ["'self'", ...formAction].join(' ')
-  return `default-src 'none'; style-src ${styleHash}; form-action ${form}; frame-ancestors 'none'; base-uri 'none'`
+/**
+ * Nothing is loaded, from anywhere, and nobody frames the page (CSP Level 3). Without a form action it is
+ * the policy of a page that sends itself to a client (OAuth 2.0 Form Post Response Mode): the
+ * authorization server adds the hash of its script.
+ */
+export function policyOf({ formAction }: Partial<Pick<Page, 'formAction'>>): string {
+  const target = formAction?.length === 0 ? "'none'" : ["'self'", ...(formAction ?? [])].join(' ')
+  const form = formAction === undefined ? 'script-src' : `form-action ${target}`
+  return `default-src 'none'; style-src ${styleHash}; ${form}; frame-ancestors 'none'; base-uri 'none'`
 }
 
 export interface SignInPage {

@@ -2,14 +2,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { AuthorizationServer } from '../../access/oauth-server.ts'
 import { type Contract, isUnder } from '../contract.ts'
 import { refuse } from './errors.ts'
-import { exchange } from './exchange.ts'
+import { baseOf, exchange } from './exchange.ts'
 import { policyOf } from './pages.ts'
-import { createSignInRoutes, type SignInOptions } from './sign-in.ts'
+import { createSignInRoutes, formOf, type SignInOptions } from './sign-in.ts'
 
 export interface OauthOptions extends SignInOptions {
   readonly server: AuthorizationServer
-  /** Where callers find the service. */
-  readonly issuer: () => string
 }
 
 /**
@@ -25,6 +23,7 @@ const endpoints: readonly (readonly [method: 'GET' | 'POST', url: string, known?
   ['POST', '/oauth/introspect'],
   ['GET', '/oauth/jwks'],
   ['GET', '/oauth/userinfo'],
+  ['POST', '/oauth/userinfo'],
   ['GET', '/.well-known/oauth-authorization-server'],
   ['GET', '/.well-known/openid-configuration'],
 ]
@@ -46,12 +45,26 @@ export function oauth(options: OauthOptions): Contract {
             schema: { hide: true },
             handler: answerer(options, known),
           })
+      for (const slash of ['', '/'])
+        app.post(`/oauth/authorize${slash}`, { schema: { hide: true } }, askAnew(options))
       signInRoutes(app, options)
     },
   }
 }
 
-function answerer({ server, issuer }: OauthOptions, known: string | undefined) {
+/**
+ * OpenID Connect Core 1.0, section 3.1.2.1: it may be asked by a form, too. A form of another site brings
+ * no cookies; the address that it leads to does, and says the same.
+ */
+function askAnew({ publicUrl }: OauthOptions) {
+  return async (request: FastifyRequest, reply: FastifyReply) => {
+    const { pathname } = baseOf(request, publicUrl)
+    const location = `${pathname.replace(/\/$/, '')}/oauth/authorize?${formOf(request) ?? ''}`
+    return reply.code(303).headers({ location, 'cache-control': 'no-store' }).send()
+  }
+}
+
+function answerer({ server, publicUrl }: OauthOptions, known: string | undefined) {
   return async (request: FastifyRequest, reply: FastifyReply) => {
     const [path = '', query] = request.url.split(/\?(.*)/s, 2)
     const asked = `${known ?? path.replace(/\/$/, '')}${query === undefined ? '' : `?${query}`}`
@@ -59,7 +72,8 @@ function answerer({ server, issuer }: OauthOptions, known: string | undefined) {
     const { status, headers, body } = await exchange(request, {
       callback: provider.callback(),
       path: asked,
-      isSecure: issuer().startsWith('https:'),
+      base: baseOf(request, publicUrl),
+      headers: { 'content-security-policy': policyOf({}) },
     })
     for (const [name, value] of Object.entries(headers)) {
       // Which origins may call is decided in one place, and never by repeating what was sent.
@@ -67,8 +81,6 @@ function answerer({ server, issuer }: OauthOptions, known: string | undefined) {
         reply.header(name, value)
     }
     reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'same-origin')
-    if (/^text\/html/.test(String(headers['content-type'])))
-      reply.header('content-security-policy', policyOf({ formAction: [] }))
     return reply.code(status).send(body.length === 0 ? undefined : body)
   }
 }

@@ -6,13 +6,14 @@ import type { AuthorizationServer } from '../../access/oauth-server.ts'
 import { errors } from '../../access/oidc.ts'
 import type { SignIn } from '../../access/sign-in.ts'
 import type { User } from '../../directory/user.ts'
-import { messageOf, Recorded } from './exchange.ts'
+import { baseOf, messageOf, Recorded } from './exchange.ts'
 import { consentPage, errorPage, type Page, policyOf, signInPage } from './pages.ts'
 
 export interface SignInOptions {
   readonly server: AuthorizationServer
   readonly signIn: SignIn
-  readonly issuer: () => string
+  /** Where callers find the service; undefined where nobody said. */
+  readonly publicUrl: string | undefined
   readonly userOf: (id: number) => Promise<User | undefined>
 }
 
@@ -35,7 +36,7 @@ interface UnderWay {
 }
 
 /** The pages where people sign in, and allow a client what it asks for. */
-export function createSignInRoutes({ server, signIn, issuer, userOf }: SignInOptions) {
+export function createSignInRoutes({ server, signIn, publicUrl, userOf }: SignInOptions) {
   let turns: Promise<unknown> = Promise.resolve()
   /** Many who sign in at one moment are looked at one by one, and other requests get their turn in between. */
   const ownTurn = () => {
@@ -45,7 +46,7 @@ export function createSignInRoutes({ server, signIn, issuer, userOf }: SignInOpt
 
   async function find(request: FastifyRequest<ByUid>): Promise<UnderWay | undefined> {
     const provider = await server.provider()
-    const message = messageOf(request, request.url, issuer().startsWith('https:'))
+    const message = messageOf(request, request.url, baseOf(request, publicUrl))
     try {
       const interaction = await provider.interactionDetails(message, new Recorded(message))
       // The cookie of another sign-in, in another window.
@@ -97,8 +98,11 @@ export function createSignInRoutes({ server, signIn, issuer, userOf }: SignInOpt
     const result = isPossible
       ? await signIn({ ip: request.ip, name, password })
       : ({ refused: 'wrong' } as const)
-    if ('userId' in result)
-      return goOn(reply, underWay, { login: { accountId: String(result.userId), remember: false } })
+    if ('signed' in result) {
+      const { signed } = result
+      const [accountId, ts] = [String(signed.userId), Math.floor(signed.at / 1000)]
+      return goOn(reply, underWay, { login: { accountId, ts, remember: false, signed } })
+    }
     if (result.refused === 'wait') {
       reply.header('retry-after', String(result.retryAfter))
       return sendPage(reply, 429, signInPage({ ...underWay, name, alert: tooOften(result.retryAfter) }))
@@ -129,7 +133,7 @@ export function createSignInRoutes({ server, signIn, issuer, userOf }: SignInOpt
       const underWay = await find(request)
       const form = formOf(request)
       if (underWay === undefined || form === undefined) return sendPage(reply, 400, expired)
-      if (!isOwn(request, new URL(issuer()).origin) || !isToken(form.get('token'), underWay.token))
+      if (!isOwn(request, baseOf(request, publicUrl).origin) || !isToken(form.get('token'), underWay.token))
         return sendPage(reply, 403, foreign)
       const action = form.get('action')
       if (action === 'cancel' || action === 'deny') return goOn(reply, underWay, denied)
@@ -176,7 +180,8 @@ function sendPage(reply: FastifyReply, status: number, page: Page): FastifyReply
     .send(page.html)
 }
 
-function formOf({ body, headers }: FastifyRequest): URLSearchParams | undefined {
+/** What a form says; undefined where it is none. */
+export function formOf({ body, headers }: FastifyRequest): URLSearchParams | undefined {
   const isForm = /^application\/x-www-form-urlencoded *(;|$)/i.test(headers['content-type'] ?? '')
   return isForm && body instanceof Buffer ? new URLSearchParams(body.toString()) : undefined
 }
