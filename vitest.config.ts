@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 /** Tests of the service that hold whatever it keeps its data in; STORES=sqlite has them run on that alone. */
 const onEveryStore = [
   'src/contracts/{adoption,community,oauth,records,v1}/*.test.ts',
-  'src/contracts/bad-input.test.ts',
+  'src/contracts/{bad-input,if-match}.test.ts',
 ]
 const stores = (process.env.STORES ?? 'sqlite,postgres').split(',')
 

@@ -25,6 +25,7 @@ test('nothing set: this machine only, data beside the service, the open contract
     trustProxy: [],
     corsOrigins: [],
     recordsUpsert: true,
+    requireIfMatch: false,
     roles: ['user', 'admin'],
     maxBody: 1_048_576,
     logLevel: 'info',
@@ -107,6 +108,8 @@ test.for<[name: string, text: string, key: keyof Config, value: unknown]>([
   ],
   ['ROSTER_RECORDS_UPSERT', 'on', 'recordsUpsert', true],
   ['ROSTER_RECORDS_UPSERT', 'off', 'recordsUpsert', false],
+  ['ROSTER_REQUIRE_IF_MATCH', 'on', 'requireIfMatch', true],
+  ['ROSTER_REQUIRE_IF_MATCH', 'off', 'requireIfMatch', false],
   ['ROSTER_ROLES', 'editor, guest_2,user', 'roles', ['user', 'admin', 'editor', 'guest_2']],
   ['ROSTER_MAX_BODY', '1024', 'maxBody', 1024],
   ['ROSTER_MAX_BODY', '999999999', 'maxBody', 999_999_999],
@@ -201,6 +204,9 @@ const wrong: readonly (readonly [name: string, text: string, hint: string])[] = 
   ].map((text) => ['ROSTER_TRUST_PROXY', text, 'must list addresses and networks'] as const),
   ...['', 'true', 'On', '1'].map(
     (text) => ['ROSTER_RECORDS_UPSERT', text, 'must be one of on, off'] as const,
+  ),
+  ...['', 'true', 'On', '1'].map(
+    (text) => ['ROSTER_REQUIRE_IF_MATCH', text, 'must be one of on, off'] as const,
   ),
   ...['Editor', 'a b', 'ü', 'x'.repeat(65)].map((text) => ['ROSTER_ROLES', text, 'must list names'] as const),
   ...['', '0', '1023', '1000000000', '-5', '1e6', '1MB'].map(

@@ -95,6 +95,12 @@ export const settings = {
     'Whether PUT of the records contract makes a user where nobody ever was (201), `on` or `off` (404)',
     onOff,
   ),
+  requireIfMatch: setting(
+    'ROSTER_REQUIRE_IF_MATCH',
+    'off',
+    'Whether who changes, replaces or deletes a user has to send If-Match, through every contract (428 otherwise), `on` or `off`; counters, passwords and e-mail changes have requests of their own and need none',
+    onOff,
+  ),
   roles: setting(
     'ROSTER_ROLES',
     '',

@@ -393,6 +393,24 @@ describe('what is written', () => {
   })
 })
 
+describe('where the version has to be said', () => {
+  const strict = { ...rules, requireIfMatch: true }
+  const operator: Actor = { kind: 'operator', id: null, scopes: ['admin'], contract: 'operator' }
+
+  test.each(Object.values(commands).filter(({ kind }) => kind !== 'create'))(
+    '$kind asks for it',
+    (command) => {
+      const end = (more: Partial<Command>) => {
+        const decision = decide(ann, { ...command, ...more } as Command, strict)
+        return decision.outcome === 'refused' ? decision.refusal.code : decision.outcome
+      }
+      const isThere = !['not_found', 'forbidden'].includes(end({ ifMatch: [3] }))
+      if (isThere) expect(end({})).toBe('precondition_required')
+      expect(end({ actor: operator })).not.toBe('precondition_required')
+    },
+  )
+})
+
 describe('claims', () => {
   const email = (key: string) => ({ kind: 'email', key })
   const username = (key: string) => ({ kind: 'username', key })

@@ -1,14 +1,11 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { Change, Unit } from './change.ts'
 import { claim } from './claims.ts'
 import type {
-  Basis,
   ChangeEmail,
   Command,
   Create,
   Import,
   Lifecycle,
-  Preconditions,
   Replace,
   Request,
   SetPassword,
@@ -24,6 +21,7 @@ import { type FieldName, fieldNames } from './fields.ts'
 import { type Mail, noticeLife } from './mail.ts'
 import { type Applied, apply, type Patch } from './patch.ts'
 import { type Action, masks, type Permission, permit, type Relation } from './policy.ts'
+import { outdated, unguarded, unmet } from './preconditions.ts'
 import { claimsTaken } from './store.ts'
 import { derivedValues, isVisible, noFields, type Status, type User } from './user.ts'
 
@@ -42,7 +40,7 @@ export function named(command: Command, id: number): Command {
  * inside its transaction, in any thread, and again when the record has moved.
  *
  * Judged in this order: may the actor (401, 403), is there a user (404), is the request sound (400),
- * does the caller know the current version (412). Claims that others hold (409) are the store's to find.
+ * does the caller know the current version (412; 428 where it is not said and has to be). Claims that others hold (409) are the store's to find.
  *
  * @param current the record as stored, undefined where the id never named anybody
  * @param command for a `create`, with the id that the store allocated
@@ -64,7 +62,7 @@ export function decide(current: User | undefined, command: Command, rules: Rules
     case 'email_change':
       return decideEmailChange(current, command, rules)
     default:
-      return decideLifecycle(current, command)
+      return decideLifecycle(current, command, rules)
   }
 }
 
@@ -119,7 +117,11 @@ function decideUpdate(current: User | undefined, command: Update | Replace, rule
   if (command.shown !== undefined) problems.push(...moved(command.shown, current))
   if (confirm?.isAll && applied.problems.length === 0 && applied.changed.length === 0) problems.push(isTheirs)
   const refused =
-    judge(command, applied, problems) ?? unmet(command, current) ?? outdated(command.basis, current)
+    judge(command, applied, problems) ??
+    unmet(command, current) ??
+    // An address has a request of its own, which is about nothing else.
+    (confirm?.isAll ? undefined : unguarded(command, rules)) ??
+    outdated(command.basis, current)
   if (refused !== undefined) return refuse(refused)
   if (confirm !== undefined && applied.changed.includes('email'))
     return confirmFirst(current, command, applied, confirm)
@@ -200,31 +202,20 @@ function moved(shown: NonNullable<Update['shown']>, current: User): Problem[] {
     .map((property) => ({ property, message: 'is set by the service and can not be changed' }))
 }
 
-function outdated(basis: Basis | undefined, current: User): Refusal | undefined {
-  if (basis === undefined) return undefined
-  const names = Object.keys(basis) as (keyof Basis)[]
-  const problems = names
-    .filter((name) => !isDeepStrictEqual(basis[name], current[name]))
-    .map((field) => ({ field, message: 'has changed since' }))
-  return problems.length > 0
-    ? refusal('precondition_failed', 'The user has changed since', problems)
-    : undefined
-}
-
 const accountBlocked = refusal('forbidden', 'This account is blocked')
 
 function isLockedOut(user: User, relation: Relation): boolean {
   return user.status === 'blocked' && relation === 'self'
 }
 
-function decideLifecycle(current: User | undefined, command: Lifecycle): Decision {
+function decideLifecycle(current: User | undefined, command: Lifecycle, rules: Rules): Decision {
   const action: Action = command.kind
   const permission = permit(command.actor, action, command.id)
   if ('refusal' in permission) return refuse(permission.refusal)
   const isThere = current !== undefined && isCalled(current, command)
   if (!isThere || !startsFrom(command).includes(current.status)) return refuse(userNotFound)
   if (isLockedOut(current, permission.relation)) return refuse(accountBlocked)
-  const refused = unsound(command.problems ?? []) ?? unmet(command, current)
+  const refused = unsound(command.problems ?? []) ?? unmet(command, current) ?? unguarded(command, rules)
   if (refused !== undefined) return refuse(refused)
 
   switch (command.kind) {
@@ -407,21 +398,6 @@ function judge(
 
 function unsound(problems: readonly Problem[]): Refusal | undefined {
   return problems.length > 0 ? refusal('invalid', 'The request is not valid', problems) : undefined
-}
-
-/** RFC 9110, section 13.2.2: If-Match is evaluated first, then If-None-Match. */
-function unmet({ ifMatch, ifNoneMatch }: Preconditions, current: User | undefined): Refusal | undefined {
-  if (ifMatch !== undefined && !matches(ifMatch, current)) {
-    return refusal('precondition_failed', 'The user has changed since, or does not exist (If-Match)')
-  }
-  if (ifNoneMatch !== undefined && matches(ifNoneMatch, current)) {
-    return refusal('precondition_failed', 'The user exists in a version that was ruled out (If-None-Match)')
-  }
-  return undefined
-}
-
-function matches(versions: '*' | readonly number[], current: User | undefined): boolean {
-  return current !== undefined && (versions === '*' || versions.includes(current.version))
 }
 
 function refuse(refused: Refusal): Decision {

@@ -14,6 +14,7 @@ export const codes = [
   'method_not_allowed',
   'not_acceptable',
   'precondition_failed',
+  'precondition_required',
   'conflict',
   'idempotency_mismatch',
   'in_progress',

@@ -20,6 +20,8 @@ export type Writer = 'self' | 'service' | 'admin'
 export interface Rules {
   /** The values that `role` may take. */
   readonly roles: readonly string[]
+  /** Whether who changes or removes somebody has to say which version they know. */
+  readonly requireIfMatch?: boolean
 }
 
 interface Judging extends Rules {

@@ -12,6 +12,7 @@ const statuses = {
   method_not_allowed: 405,
   not_acceptable: 406,
   precondition_failed: 412,
+  precondition_required: 428,
   // An address that somebody else has: the page knows no 409, and one directory knows no twins.
   conflict: 400,
   idempotency_mismatch: 422,

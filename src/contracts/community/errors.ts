@@ -12,6 +12,7 @@ const answers = {
   method_not_allowed: [405, 'method_not_allowed'],
   not_acceptable: [406, 'not_acceptable'],
   precondition_failed: [412, 'precondition_failed'],
+  precondition_required: [428, 'precondition_required'],
   // The table of statuses knows no 409.
   conflict: [400, 'unique'],
   idempotency_mismatch: [422, 'idempotency_mismatch'],

@@ -12,6 +12,7 @@ const answers = {
   method_not_allowed: [405, 'invalid_request'],
   not_acceptable: [406, 'invalid_request'],
   precondition_failed: [412, 'invalid_request'],
+  precondition_required: [428, 'invalid_request'],
   conflict: [409, 'invalid_request'],
   idempotency_mismatch: [422, 'invalid_request'],
   in_progress: [409, 'invalid_request'],

@@ -13,6 +13,7 @@ const answers = {
   internal: [500, 'SERVER_ERROR'],
   conflict: [409, 'EMAIL_ALREADY_EXISTS'],
   precondition_failed: [412, 'PRECONDITION_FAILED'],
+  precondition_required: [428, 'PRECONDITION_REQUIRED'],
   method_not_allowed: [405, 'METHOD_NOT_ALLOWED'],
   not_acceptable: [406, 'NOT_ACCEPTABLE'],
   rate_limited: [429, 'RATE_LIMIT_EXCEEDED'],

@@ -13,6 +13,7 @@ const answers = {
   method_not_allowed: [405, 'method_not_allowed'],
   not_acceptable: [406, 'not_acceptable'],
   precondition_failed: [412, 'precondition_failed'],
+  precondition_required: [428, 'precondition_required'],
   conflict: [409, 'conflict'],
   idempotency_mismatch: [422, 'idempotency_mismatch'],
   in_progress: [409, 'request_in_progress'],
