@@ -102,6 +102,10 @@ const contracts: readonly Described[] = [
       passwords: createPasswords(),
       confirmation: { confirm: absent, forgive: absent },
       verifyToken: undefined,
+      pictures: {
+        ...{ maxBytes: 0, receive: absent, glance: () => undefined, render: absent },
+        ...{ referenceOf: () => '', keep: absent, read: absent },
+      },
     }),
     properties: { ...communityProperties, ...shownToo },
     maxLength: {},

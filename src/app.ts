@@ -25,12 +25,14 @@ import { createDirectory } from './directory/directory.ts'
 import type { Store } from './directory/store.ts'
 import type { Pace } from './mail/sender.ts'
 import { createMailing } from './mailing.ts'
+import { startPictures } from './pictures.ts'
 import { readBodies } from './server/bodies.ts'
 import { allowOrigins } from './server/cors.ts'
 import { collectRoutes, refuseOtherMethods } from './server/methods.ts'
 import { observe } from './server/observe.ts'
 import { document } from './server/openapi.ts'
 import { operate } from './server/operations.ts'
+import { servePictures } from './server/pictures.ts'
 import { createServer } from './server/server.ts'
 import { newUid } from './uid.ts'
 
@@ -52,6 +54,7 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
   const strangers = limits && { strangers: limits.strangers }
   const people = createPeople(store.credentials)
   const passwords = createPasswords()
+  const { pictures, close: closePictures } = startPictures(config, store.pictures)
   const confirmation = createConfirmation({ store, passwords, counting })
   const recovery = createRecovery({ store, directory, passwords, counting, now: Date.now, onMail })
   const url = () => config.publicUrl ?? localUrl(app.server.address(), config.host)
@@ -78,7 +81,10 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
   // The last one answers for every address that no other owns.
   const contracts: readonly Contract[] = [
     records({ upsert: config.recordsUpsert }),
-    community({ publicUrl: config.publicUrl, passwords, confirmation, verifyToken: signed?.verify }),
+    community({
+      ...{ publicUrl: config.publicUrl, passwords, confirmation, pictures },
+      verifyToken: signed?.verify,
+    }),
     v1({ keys, clients, passwords, confirmation, charge: createCharge(limits), publicUrl: config.publicUrl }),
     contract,
     adoption,
@@ -103,7 +109,9 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
   }
   app.addHook('onListen', async () => mailing.start())
   app.addHook('onClose', mailing.close)
+  servePictures(app, pictures)
   app.addHook('onClose', passwords.close)
+  app.addHook('onClose', closePictures)
   app.addHook('onClose', writeDownUses(authenticator, log))
   app.addHook('onClose', async () => shared?.close())
   const remarks = () => {

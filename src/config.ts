@@ -107,6 +107,15 @@ export const settings = {
     'Values that `role` may take besides user and admin, separated by commas',
     roles,
   ),
+  media: setting(
+    'ROSTER_MEDIA',
+    '',
+    'Where pictures are kept: `s3://bucket/prefix?endpoint=https://…&region=…` for a bucket of Amazon S3 or of anything that speaks like it; without it, the folder `media` in the data folder',
+    media,
+  ),
+  accessKeyId: setting('AWS_ACCESS_KEY_ID', '', 'The name of the key to the bucket of ROSTER_MEDIA', text),
+  secretAccessKey: setting('AWS_SECRET_ACCESS_KEY', '', 'The key to the bucket of ROSTER_MEDIA', text),
+  maxPicture: setting('ROSTER_MAX_PICTURE', '10485760', 'Largest picture that is taken, in bytes', bytes),
   maxBody: setting('ROSTER_MAX_BODY', '1048576', 'Largest body of a request, in bytes', bytes),
   logLevel: setting(
     'LOG_LEVEL',
@@ -149,10 +158,8 @@ export function readConfig(environment: Environment = process.env, demo = false)
 }
 
 /** Settings that are sound and yet must not come together; one that is not sound is told of already. */
-function unsafe(
-  { openContracts, host = '::1', smtpUrl, mailFrom }: Partial<Config>,
-  demo: boolean,
-): string[] {
+function unsafe(config: Partial<Config>, demo: boolean): string[] {
+  const { openContracts, host = '::1', smtpUrl, mailFrom, media, accessKeyId, secretAccessKey } = config
   const told: string[] = []
   if (demo && openContracts === 'always') {
     told.push('ROSTER_OPEN_CONTRACTS must not be always together with --demo, which is for this machine only')
@@ -163,6 +170,9 @@ function unsafe(
   }
   if (smtpUrl !== undefined && mailFrom === undefined) {
     told.push('ROSTER_MAIL_FROM must say whom mails are from, since SMTP_URL is set')
+  }
+  if (media !== undefined && (accessKeyId === '' || secretAccessKey === '')) {
+    told.push('AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set, since ROSTER_MEDIA names a bucket')
   }
   return told
 }
@@ -257,6 +267,41 @@ function networks(text: string): readonly string[] {
   return items
 }
 
+/** A bucket, and where in it. */
+export interface Bucket {
+  readonly bucket: string
+  /** Without a slash at either end; may be empty. */
+  readonly prefix: string
+  readonly endpoint: string
+  readonly region: string
+}
+
+function media(text: string): Bucket | undefined {
+  if (text === '') return undefined
+  const wrong = new Error(
+    'must be like s3://bucket/prefix?endpoint=https://s3.example.com&region=eu-central-1',
+  )
+  const url = URL.parse(text)
+  if (url === null || url.protocol !== 's3:' || url.username + url.password + url.port + url.hash !== '')
+    throw wrong
+  const { endpoint, region = 'us-east-1', ...others } = Object.fromEntries(url.searchParams)
+  const prefix = url.pathname.replace(/^\/|\/$/g, '')
+  const isSound =
+    /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(url.hostname) &&
+    /^(?:[\w.-]+(?:\/[\w.-]+)*)?$/.test(prefix) &&
+    /^[a-z0-9-]+$/.test(region) &&
+    Object.keys(others).length === 0
+  const at = URL.parse(endpoint ?? `https://s3.${region}.amazonaws.com`)
+  if (
+    !isSound ||
+    at === null ||
+    !/^https?:$/.test(at.protocol) ||
+    at.username + at.password + at.search !== ''
+  )
+    throw wrong
+  return { bucket: url.hostname, prefix, endpoint: at.href.replace(/\/$/, ''), region }
+}
+
 /** Without a slash at the end. */
 function publicUrl(text: string): string | undefined {
   if (text === '') return undefined
@@ -281,6 +326,10 @@ function bytes(text: string): number {
   const value = Number(text)
   if (!/^\d{1,9}$/.test(text) || value < 1024)
     throw new Error('must be a number of bytes from 1024 to 999999999')
+  return value
+}
+
+function text(value: string): string {
   return value
 }
 

@@ -23,6 +23,8 @@ export interface TestApp {
   readonly url: string
   readonly app: FastifyInstance
   readonly store: Store
+  /** Where it keeps its data. */
+  readonly folder: string
   readonly call: Call
   /** Makes an API key with these scopes: the header that brings it. */
   readonly keyWith: (...scopes: readonly Scope[]) => Promise<{ readonly authorization: string }>
@@ -76,6 +78,7 @@ export async function startApp(
     url,
     app,
     store,
+    folder,
     call: (line, body, headers) => callAt(url, line, body, headers),
     keyWith: async (...scopes) => {
       const id = `key_${randomUUID()}`

@@ -44,6 +44,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The media types that a route with PATCH takes (RFC 5789, section 3.1). */
     acceptPatch?: string
+    /** The media types of bodies that the route reads itself, as they come; others are read before. */
+    streams?: RegExp
     /** This address only leads to another: there is nothing to do here but to read where. */
     leadsOn?: boolean
   }

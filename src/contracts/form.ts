@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import { Readable as Source } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { Busboy, type BusboyInstance } from '@fastify/busboy'
-import type { Problem } from '../directory/errors.ts'
+import { DirectoryError, type Problem, refusal } from '../directory/errors.ts'
 
 /** Reading the forms that browsers send. Nothing here throws: what is wrong is a problem to be told. */
 export interface Form {
@@ -20,8 +20,18 @@ export interface FilePart {
   readonly bytes: Readable
 }
 
-/** Takes a file while the form is read: it must read or drain the bytes, and tells what is wrong with it. */
+/**
+ * Takes a file while the form is read: it must read or drain the bytes, and tells what is wrong with it.
+ * What it rejects with as a DirectoryError ends the reading, and is what the request is answered with.
+ */
 export type TakeFile = (part: FilePart) => Promise<Problem | undefined>
+
+export interface MultipartOptions {
+  /** Bytes that a field may have whose name is this, where it is not the usual. */
+  readonly valueBytes?: (name: string) => number | undefined
+  /** Bytes of all, where the body is a stream; more is `too_large`. */
+  readonly maxBytes?: number
+}
 
 export type ReadForm = Form | { readonly problem: Problem }
 
@@ -66,11 +76,13 @@ function decodePart(text: string): string | undefined {
  * Reads `multipart/form-data` (RFC 7578) as it comes. A part with a file name is a file, any other a
  * field in UTF-8.
  * @param contentType the header of the request, which tells the boundary
+ * @throws DirectoryError where the body is too large, or `takeFile` does
  */
 export async function readMultipart(
   contentType: string,
   body: Buffer | Readable,
   takeFile: TakeFile,
+  { valueBytes = () => undefined, maxBytes = Number.POSITIVE_INFINITY }: MultipartOptions = {},
 ): Promise<ReadForm> {
   let parser: BusboyInstance
   try {
@@ -78,18 +90,43 @@ export async function readMultipart(
   } catch {
     return fault('must be in parts, between boundaries that Content-Type tells')
   }
-  const found = collect(parser, takeFile)
+  const failing = new AbortController()
+  const limitOf = (name: string) => valueBytes(name) ?? most.valueBytes
+  const found = collect(parser, takeFile, limitOf, (error) => failing.abort(error))
+  const delimiters = createDelimiterCount(contentType)
+  const source = body instanceof Buffer ? Source.from([body]) : body
   try {
-    await pipeline(body instanceof Buffer ? Source.from([body]) : body, parser)
-  } catch {
+    await pipeline(source, bounded(maxBytes, delimiters.look), parser, { signal: failing.signal })
+  } catch (error) {
+    const cause: unknown = failing.signal.aborted ? failing.signal.reason : error
+    if (cause instanceof DirectoryError) throw cause
+    if (!delimiters.sawAny()) return { fields: [] }
     return fault('must be a whole form of parts between the boundaries that Content-Type tells')
   }
   const { fields, problem, parts } = await found()
   if (problem !== undefined) return { problem }
   // The parser passes over what is no part of a form and says nothing.
-  const isWhole = !(body instanceof Buffer) || parts === countParts(contentType, body)
-  return isWhole ? { fields } : fault('must consist of parts that are fields of a form, with names')
+  return parts === delimiters.count()
+    ? { fields }
+    : fault('must consist of parts that are fields of a form, with names')
 }
+
+/** Passes bytes on, up to a limit, and shows them to somebody. */
+function bounded(maxBytes: number, look: (chunk: Buffer) => void) {
+  return async function* (source: AsyncIterable<Buffer>) {
+    let size = 0
+    for await (const chunk of source) {
+      size += chunk.length
+      if (size > maxBytes) throw new DirectoryError(tooLarge)
+      look(chunk)
+      yield chunk
+    }
+  }
+}
+
+const tooLarge = refusal('too_large', 'The request is too large', [
+  { property: 'body', message: 'is too large' },
+])
 
 function createParser(contentType: string): BusboyInstance {
   return new Busboy({
@@ -105,7 +142,12 @@ function createParser(contentType: string): BusboyInstance {
   })
 }
 
-function collect(parser: BusboyInstance, takeFile: TakeFile) {
+function collect(
+  parser: BusboyInstance,
+  takeFile: TakeFile,
+  limitOf: (name: string) => number,
+  fail: (error: DirectoryError) => void,
+) {
   const fields: [string, string][] = []
   const problems: Problem[] = []
   const work: Promise<void>[] = []
@@ -113,12 +155,14 @@ function collect(parser: BusboyInstance, takeFile: TakeFile) {
   parser.on('partsLimit', () => problems.push(tooMany.problem))
   parser.on('file', (name: string | undefined, bytes, filename: string | undefined, encoding, type) => {
     parts++
+    // Who reads it hears of it too; until then nobody would.
+    bytes.on('error', () => {})
     const at = fields.length
     const isFile = filename !== undefined
     if (!isFile) fields.push([name ?? '', ''])
     const done = isFile
       ? takeFile({ name: name ?? '', filename, type, bytes })
-      : readField(name, bytes, encoding).then((read) => {
+      : readField(name, bytes, encoding, limitOf).then((read) => {
           if ('problem' in read) return read.problem
           fields[at] = [name ?? '', read.value]
           return undefined
@@ -127,7 +171,11 @@ function collect(parser: BusboyInstance, takeFile: TakeFile) {
       if (problem !== undefined) problems.push(problem)
     })
     // A form that breaks off breaks its last part off too, and is refused as a whole.
-    work.push(judged.catch(() => {}))
+    work.push(
+      judged.catch((error: unknown) => {
+        if (error instanceof DirectoryError) fail(error)
+      }),
+    )
   })
   return async () => {
     await Promise.all(work)
@@ -137,33 +185,57 @@ function collect(parser: BusboyInstance, takeFile: TakeFile) {
 
 type ReadField = { readonly value: string } | { readonly problem: Problem }
 
-async function readField(name: string | undefined, bytes: Readable, encoding: string): Promise<ReadField> {
+async function readField(
+  name: string | undefined,
+  bytes: Readable,
+  encoding: string,
+  limitOf: (name: string) => number,
+): Promise<ReadField> {
+  const limit = limitOf(name ?? '')
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of bytes) {
     size += (chunk as Buffer).length
-    if (size <= most.valueBytes) chunks.push(chunk as Buffer)
+    if (size <= limit) chunks.push(chunk as Buffer)
   }
   if (name === undefined || name === '') return fault('must have a name for every part')
   const wrong = (message: string) => ({ problem: { property: name.slice(0, 100), message } })
   if (Buffer.byteLength(name) > most.nameBytes) return wrong('has too long a name')
-  if (size > most.valueBytes) return wrong(`must have at most ${most.valueBytes} bytes`)
+  if (size > limit) return wrong(`must have at most ${limit} bytes`)
   if (!/^(7bit|8bit|binary)$/.test(encoding)) return wrong('must have no Content-Transfer-Encoding')
   const value = Buffer.concat(chunks)
   return isUtf8(value) ? { value: value.toString() } : wrong('must be valid UTF-8')
 }
 
-/** How many delimiters there are, the last excepted. */
-function countParts(contentType: string, body: Buffer): number {
+/** Counts the delimiters that begin a part, in bytes that come in pieces. */
+function createDelimiterCount(contentType: string) {
   const [, quoted, plain] = /;\s*boundary=(?:"([^"]+)"|([^\s;]+))/i.exec(contentType) ?? []
-  const delimiter = Buffer.from(`--${quoted ?? plain ?? ''}`, 'latin1')
+  const delimiter = Buffer.from(`\r\n--${quoted ?? plain ?? ''}`, 'latin1')
   let count = 0
-  for (let at = body.indexOf(delimiter); at >= 0; at = body.indexOf(delimiter, at + delimiter.length)) {
-    const isLine = at === 0 || (body[at - 1] === 0x0a && body[at - 2] === 0x0d)
-    if (!isLine) continue
-    const end = at + delimiter.length
-    if (body[end] === 0x2d && body[end + 1] === 0x2d) return count
-    count++
+  let over = false
+  let any = false
+  // The first delimiter may stand at the beginning, without a line before it.
+  let rest = Buffer.from('\r\n')
+  return {
+    count: () => count,
+    sawAny: () => any,
+    look(chunk: Buffer): void {
+      any ||= chunk.length > 0
+      if (over) return
+      const bytes = Buffer.concat([rest, chunk])
+      let from = 0
+      for (let at = bytes.indexOf(delimiter); at >= 0; at = bytes.indexOf(delimiter, from)) {
+        const end = at + delimiter.length
+        // What follows tells the last one.
+        if (bytes.length < end + 2) break
+        from = end
+        if (bytes[end] === 0x2d && bytes[end + 1] === 0x2d) {
+          over = true
+          return
+        }
+        count++
+      }
+      rest = bytes.subarray(Math.max(from, bytes.length - delimiter.length - 1))
+    },
   }
-  return count
 }

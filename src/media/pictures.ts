@@ -24,6 +24,9 @@ export type Rendered = { readonly files: Files } | { readonly problem: string }
 
 export function createPictures({ store, files, renderer, spool, now }: PicturesOptions) {
   return {
+    /** Bytes that a file may have. */
+    maxBytes: spool.maxBytes,
+
     /** Begins to take the files of a request. Rejects with a DirectoryError `unavailable` where too many are on their way. */
     receive: spool.open,
 

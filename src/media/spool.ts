@@ -14,6 +14,8 @@ import { headLength } from './sniff.ts'
 export interface Spool {
   /** Rejects with a DirectoryError `unavailable` where too many uploads are under way. */
   readonly open: () => Promise<Upload>
+  /** Bytes of one file, at most. */
+  readonly maxBytes: number
   /** Uploads that are under way. */
   readonly size: () => number
 }
@@ -126,6 +128,7 @@ export function createSpool({ folder, maxBytes, maxUploads = 200 }: SpoolOptions
       }
       return begin()
     },
+    maxBytes,
     size: () => under,
   }
 }

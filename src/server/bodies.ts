@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { DirectoryError, type Refusal, refusal } from '../directory/errors.ts'
 import { invalid } from './refusals.ts'
 
@@ -11,12 +11,19 @@ import { invalid } from './refusals.ts'
  * and copies the bytes for every request, a quarter of what a whole update costs the main thread.
  * To be called when all routes are there: until then their schemas may describe bodies.
  *
+ * A body of a type that a route wants as it comes (`streams`) is the stream that it comes in, and the
+ * route has its own limits.
+ *
  * @param limit of a body, in bytes; a larger one is refused as `too_large`
  */
 export function readBodies(app: FastifyInstance, limit: number): void {
   app.addHook('preHandler', (request, reply, done) => {
     const { raw } = request
     if (!hasBody(raw)) return done()
+    if (isStreamed(request)) {
+      request.body = raw
+      return done()
+    }
     readBody(raw, limit, (error, body) => {
       // What is left of the body would be taken for the next request.
       if (error !== undefined) reply.header('connection', 'close')
@@ -24,9 +31,19 @@ export function readBodies(app: FastifyInstance, limit: number): void {
       done(error)
     })
   })
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    // Nobody reads the rest any more.
+    if (request.body === request.raw && !request.raw.complete) reply.header('connection', 'close')
+    done()
+  })
   for (const method of app.supportedMethods) {
     app.addHttpMethod(method, { hasBody: false, overrideExisting: true })
   }
+}
+
+function isStreamed({ routeOptions, raw }: FastifyRequest): boolean {
+  const { streams } = routeOptions.config
+  return streams?.test(raw.headers['content-type'] ?? '') ?? false
 }
 
 /** RFC 9112, section 6: a request has a body when it says how long it is, or that it comes in chunks. */

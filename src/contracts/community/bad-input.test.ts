@@ -90,11 +90,10 @@ describe.for(writes)('%s, with JSON that is none:', (line) => {
   })
 
   test('a body that is too large, of any type', async () => {
-    for (const type of [
-      'application/json',
-      'multipart/form-data; boundary=b',
-      'application/x-www-form-urlencoded',
-    ])
+    const types = ['application/json', 'application/x-www-form-urlencoded']
+    // Where files come too, more is taken.
+    if (!/^P(?:ATCH|UT) \/api\/v2\/user\/\d+\/$/.test(line)) types.push('multipart/form-data; boundary=b')
+    for (const type of types)
       await expectNothing(line, 'x'.repeat(2 ** 20 + 1), { 'content-type': type }, 413)
   })
 })

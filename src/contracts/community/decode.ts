@@ -1,10 +1,12 @@
+import type { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import { catalogue, type FieldName } from '../../directory/fields.ts'
 import type { Patch } from '../../directory/patch.ts'
+import { type PictureKind, pictureKinds } from '../../directory/picture.ts'
 import { badHeader, readJsonObject, typeOf } from '../body.ts'
-import { type Form, readMultipart, readUrlencoded, type TakeFile } from '../form.ts'
-import { type PictureName, pictureNames, properties } from './wire.ts'
+import { type Form, type MultipartOptions, readMultipart, readUrlencoded, type TakeFile } from '../form.ts'
+import { properties } from './wire.ts'
 
 /** What a body says, of whatever type it is. Nothing here throws: what is wrong is a problem to be told. */
 export interface Sent {
@@ -18,10 +20,18 @@ export interface Sent {
 
 export const bodyTypes = 'application/json, application/x-www-form-urlencoded, multipart/form-data'
 
-/** A body that is empty says nothing, whatever type it declares: clients send that. */
-export async function readFields(request: FastifyRequest): Promise<Sent> {
+/** What is done with the files of a form in parts. */
+export interface TakingFiles extends MultipartOptions {
+  readonly takeFile: TakeFile
+}
+
+/**
+ * Reads a body. One that is empty says nothing, whatever type it declares: clients send that.
+ * @param taking where files are not refused
+ */
+export async function readFields(request: FastifyRequest, taking?: TakingFiles): Promise<Sent> {
   const { body } = request
-  if (!(body instanceof Buffer) || body.length === 0) return sent(new Map())
+  if (body === undefined || (body instanceof Buffer && body.length === 0)) return sent(new Map())
   const type = mediaTypeOf(request)
   const wrong = badHeader(
     type === undefined ? request : withType(request, type),
@@ -30,13 +40,19 @@ export async function readFields(request: FastifyRequest): Promise<Sent> {
   )
   if (wrong !== undefined) return failed(wrong)
   if (type === 'application/json') return readJson(request)
+  if (type === 'application/x-www-form-urlencoded') {
+    const form = readUrlencoded(body as Buffer)
+    return 'problem' in form ? failed(form.problem) : fromForm(form)
+  }
   const files: Problem[] = []
-  const form =
-    type === 'multipart/form-data'
-      ? await readMultipart(request.headers['content-type'] ?? '', body, refuseFile(files))
-      : readUrlencoded(body)
-  if ('problem' in form) return failed(form.problem)
-  return { ...fromForm(form), problems: files }
+  const takeFile: TakeFile = async (part) => {
+    const problem = await (taking?.takeFile ?? refuseFile)(part)
+    if (problem !== undefined) files.push(problem)
+    return undefined
+  }
+  const header = request.headers['content-type'] ?? ''
+  const form = await readMultipart(header, body as Buffer | Readable, takeFile, taking)
+  return 'problem' in form ? failed(form.problem) : { ...fromForm(form), problems: files }
 }
 
 function sent(values: Sent['values'], isForm = false): Sent {
@@ -105,37 +121,34 @@ export async function readTexts<N extends string>(
 }
 
 /** Drains it, so that the rest of the form is read. */
-function refuseFile(problems: Problem[]): TakeFile {
-  return async ({ name, bytes }) => {
-    bytes.resume()
-    problems.push({ property: name.slice(0, 100), message: 'must not be a file: files are not taken yet' })
-    return undefined
-  }
+const refuseFile: TakeFile = async ({ name, bytes }) => {
+  bytes.resume()
+  return { property: name.slice(0, 100), message: 'must not be a file' }
 }
 
 export interface Edit {
   readonly patch: Patch
   /** What was sent for the pictures, as values and not as files. */
-  readonly pictures: ReadonlyMap<PictureName, string>
+  readonly pictures: ReadonlyMap<PictureKind, string>
   /** Names that are read-only or not known. */
   readonly ignored: readonly string[]
   readonly problems: readonly Problem[]
 }
 
-const base64Names: ReadonlySet<string> = new Set(pictureNames.map((name) => `${name}_base64`))
-
 /** What of a profile a body would change. */
 export function decodeEdit({ values, several, isForm, problems }: Sent): Edit {
   const patch: { [F in FieldName]?: unknown } = {}
-  const pictures = new Map<PictureName, string>()
+  const pictures = new Map<PictureKind, string>()
   const ignored: string[] = []
   const found: Problem[] = [...problems]
   for (const [name, value] of values) {
-    const picture = pictureNames.find((known) => known === name)
-    if (picture === undefined && !Object.hasOwn(properties, name)) {
-      if (base64Names.has(name)) found.push({ property: name, message: 'is not taken yet' })
-      else ignored.push(name)
-    } else if (several.has(name)) found.push({ property: name, message: isOneValue })
+    const picture = pictureKinds.find((known) => known === name)
+    const asText = pictureKinds.find((known) => name === `${known}_base64`)
+    if (asText !== undefined) {
+      // What is not empty is a picture, and has been taken.
+      if (value === null || value === '') patch[asText] = null
+    } else if (picture === undefined && !Object.hasOwn(properties, name)) ignored.push(name)
+    else if (several.has(name)) found.push({ property: name, message: isOneValue })
     else if (picture !== undefined) {
       if (value === null || value === '') patch[picture] = null
       else if (typeof value === 'string') pictures.set(picture, value)

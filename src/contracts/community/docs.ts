@@ -1,7 +1,9 @@
 import { noCounters } from '../../directory/counters.ts'
 import { catalogue, type FieldName } from '../../directory/fields.ts'
+import { type PictureKind, pictureKinds } from '../../directory/picture.ts'
 import { settingNames, settingValues } from '../../directory/settings.ts'
 import { noFields, type User } from '../../directory/user.ts'
+import { formatNames } from '../../media/formats.ts'
 import { answer, bodySchema, conditions, idSchema, type Schema } from '../schema.ts'
 import { bodyTypes } from './decode.ts'
 import { errorSchema } from './errors.ts'
@@ -103,12 +105,35 @@ const params = { type: 'object', properties: { id: idSchema }, required: ['id'] 
 const ifMatch = conditions({ 'If-Match': 'Only if the user is still at this ETag' })
 
 const fields = bodySchema(properties)
-const pictureFields = Object.fromEntries(
-  ['avatar', 'cover'].map((name) => [name, { type: 'string', description: 'Empty to remove the picture' }]),
-)
-const { additionalProperties: _, ...open } = fields
-const fieldsAndPictures = { ...open, properties: { ...(fields.properties as object), ...pictureFields } }
-const body = contentOf(fieldsAndPictures)
+const emptied = { type: 'string', description: 'Empty to remove the picture' } as const
+/** In a form in parts a picture is a file. */
+const file = {
+  type: 'string',
+  format: 'binary',
+  description: `${formatNames}; empty to remove the picture`,
+} as const
+const asText = {
+  type: 'string',
+  description: 'A picture, as `image/png;base64,…`; empty to remove it',
+  examples: ['image/png;base64,iVBORw0KGgo…'],
+} as const
+
+/** A body of any of the types that are read, with pictures of these kinds. */
+function withPictures(schema: Schema, kinds: readonly PictureKind[]) {
+  const { additionalProperties: _, ...open } = schema
+  const bodyOf = (type: string) => {
+    const picture = type === 'multipart/form-data' ? file : emptied
+    const pictures = kinds.flatMap((kind) => [
+      [kind, picture],
+      [`${kind}_base64`, asText],
+    ])
+    const properties = { ...(schema.properties as object), ...Object.fromEntries(pictures) }
+    return [type, { schema: { ...open, properties } }]
+  }
+  return { content: Object.fromEntries(bodyTypes.split(', ').map(bodyOf)) }
+}
+
+const body = withPictures(fields, pictureKinds)
 
 /** A body of any of the types that are read. */
 function contentOf(schema: Schema) {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Community, faultsOf, formData, startCommunity, urlencoded } from '../../../test/community.ts'
+import { pictureIn } from '../../media/samples.ts'
 
 /** Bodies of every type say the same; what a form can not say has its rules. */
 
@@ -80,8 +81,13 @@ describe.for(types)('a body of type %s', (type) => {
     expect(faultsOf(await send(type, { username: '' }))).toEqual(['username: required'])
   })
 
-  test.for(['avatar_base64', 'cover_base64'])('does not take %s yet', async (name) => {
+  test.for(['avatar_base64', 'cover_base64'])('takes a picture in %s, and no other text', async (name) => {
     expect(faultsOf(await send(type, { [name]: 'image/png;base64,AA==' }))).toEqual([`${name}: invalid`])
+    const text = `image/png;base64,${(await pictureIn('png')).toString('base64')}`
+    expect(await send(type, { [name]: text })).toMatchObject({
+      status: 200,
+      body: { [name.replace('_base64', '')]: expect.stringMatching(/\/media\/[0-9a-f]{64}\/\d+\.webp$/) },
+    })
   })
 
   test('leaves alone and names what it does not know', async () => {
@@ -158,9 +164,9 @@ describe('a form in parts', () => {
     expect(await parts('--b--\r\n')).toMatchObject({ status: 200, headers: { etag: '"3"' } })
   })
 
-  test('takes no file yet, and names it', async () => {
+  test('takes no file that is no picture, nor one for a text, and names it', async () => {
     const before = await roster.everything()
-    for (const name of ['avatar', 'cover', 'bio']) {
+    for (const name of ['avatar', 'cover', 'bio', 'avatar_base64', 'nickname']) {
       const answer = await parts(`${head(name, '; filename="a.png"')}\r\nPNG\r\n${head('bio')}\r\nx\r\n--b--`)
       expect(answer.status).toBe(400)
       expect(faultsOf(answer)).toContain(`${name}: invalid`)

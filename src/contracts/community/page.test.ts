@@ -1,9 +1,8 @@
-import { execFile, spawnSync } from 'node:child_process'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Community, startCommunity } from '../../../test/community.ts'
+import { curl, hasCurl } from '../../../test/curl.ts'
 
-/** What the page "Patch a Specific User" says, by real curl; files excepted. */
+/** What the page "Patch a Specific User" says, by real curl; its files are in pictures.test.ts. */
 
 let roster: Community
 let token: string
@@ -12,17 +11,6 @@ beforeAll(async () => {
   token = (await roster.tokenOf(3)).authorization
 })
 afterAll(() => roster.close())
-
-const hasCurl = spawnSync('curl', ['--version']).status === 0
-
-/** What `curl -i` prints, taken apart. */
-async function curl(...options: string[]) {
-  const args = ['-qsi', '--noproxy', '*', ...options]
-  const { stdout } = await promisify(execFile)('curl', args)
-  const [head = '', body = ''] = stdout.split(/\r\n\r\n(?!HTTP)/, 2)
-  const status = Number(/^HTTP\/1\.1 (\d+)/.exec(head.split('\r\n\r\n').at(-1) ?? '')?.[1])
-  return { status, head, body: body === '' ? undefined : (JSON.parse(body) as Record<string, unknown>) }
-}
 
 /** `PATCH /api/v2/user/{id}/` */
 const patch = (id: number, ...options: string[]) =>

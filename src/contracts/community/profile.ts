@@ -2,20 +2,27 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import type { FieldName } from '../../directory/fields.ts'
+import { pictureKinds } from '../../directory/picture.ts'
 import type { User } from '../../directory/user.ts'
+import type { Pictures } from '../../media/pictures.ts'
 import { context } from '../contract.ts'
+import { createPictureUpdate } from '../pictures.ts'
 import { decodePreconditions, entityTag } from '../request.ts'
-import { decodeEdit, decodeFlag, type Edit, isPicture, readFields, tellIgnored } from './decode.ts'
+import { decodeEdit, decodeFlag, type Edit, isPicture, tellIgnored } from './decode.ts'
 import { accountBlocked, type ById, knownId, type People, personOf } from './people.ts'
+import { receive, streamed } from './pictures.ts'
 import { encodeCounters, encodeMe, encodeUser } from './wire.ts'
 
 export interface ProfileOptions {
   readonly directory: Directory
   readonly people: People
+  readonly pictures: Pictures
 }
 
 /** One person: shown to everybody, edited and removed by themselves. */
-export function createProfile({ directory, people }: ProfileOptions) {
+export function createProfile({ directory, people, pictures }: ProfileOptions) {
+  const update = createPictureUpdate({ directory, pictures })
+
   async function send(request: FastifyRequest, reply: FastifyReply, user: User) {
     // Counters have no version, and others see less, so nothing is ever answered with 304.
     reply.header('etag', entityTag(user))
@@ -30,25 +37,36 @@ export function createProfile({ directory, people }: ProfileOptions) {
   }
 
   /** Pictures come as files; what was read as an address may be sent back. */
-  async function judgePictures(request: FastifyRequest, id: number, { pictures }: Edit): Promise<Problem[]> {
-    if (pictures.size === 0) return []
+  async function judgePictures(
+    request: FastifyRequest,
+    id: number,
+    { pictures: sent }: Edit,
+  ): Promise<Problem[]> {
+    if (sent.size === 0) return []
     const user = await directory.view(context(request), id)
     const shown = people.pictures(request)
-    return [...pictures]
+    return [...sent]
       .filter(([name, value]) => shown[name](user) !== value)
       .map(([property]) => ({ property, message: isPicture }))
   }
 
   const edit =
     (required: readonly FieldName[]) => async (request: FastifyRequest<ById>, reply: FastifyReply) => {
-      const id = await people.own(request)
-      const sent = decodeEdit(await readFields(request))
+      // Nobody's files are taken who may not change anything.
+      const brings = streamed.test(request.headers['content-type'] ?? '')
+      const id = await (brings ? people.active : people.own)(request)
       const { problems: wrong, ...preconditions } = decodePreconditions(request)
-      const problems = [...wrong, ...sent.problems, ...(await judgePictures(request, id, sent))]
-      const asked = { ...preconditions, id, patch: sent.patch, required, problems, showsDerived: true }
-      const { user } = await directory.update(context(request), asked)
-      tellIgnored(reply, sent.ignored)
-      return send(request, reply, user)
+      return receive(request, pictures, pictureKinds, async ({ fields, pictures: came, problems: unfit }) => {
+        const sent = decodeEdit(fields)
+        const problems = [...wrong, ...sent.problems, ...unfit, ...(await judgePictures(request, id, sent))]
+        for (const kind of came.keys())
+          if (sent.patch[kind] !== undefined || sent.pictures.has(kind))
+            problems.push({ property: kind, message: 'is one picture, and must be sent once' })
+        const asked = { ...preconditions, id, patch: sent.patch, required, problems, showsDerived: true }
+        const { user } = await update(context(request), asked, came)
+        tellIgnored(reply, sent.ignored)
+        return send(request, reply, user)
+      })
     }
 
   /** Of somebody who was removed already there is more to be said than that nobody is there. */

@@ -7,15 +7,16 @@ import type {
 } from 'fastify'
 import type { Confirmation } from '../../access/confirmation.ts'
 import { createPasswordChange } from '../../access/password-change.ts'
+import type { Pictures } from '../../media/pictures.ts'
 import { type Contract, isUnder } from '../contract.ts'
 import { type AccountOptions, createAccount } from './account.ts'
 import { bodyTypes, requireJsonAccepted } from './decode.ts'
 import { docs } from './docs.ts'
 import { refuse } from './errors.ts'
-import { generatedPath, generatedPictures, sendGenerated } from './initials.ts'
 import { createMatch } from './match.ts'
 import { createPassword } from './password.ts'
 import { createPeople } from './people.ts'
+import { picturesAt, streamed } from './pictures.ts'
 import { createProfile } from './profile.ts'
 import { createSearch } from './search.ts'
 import { createSettings } from './settings.ts'
@@ -26,10 +27,17 @@ export interface CommunityOptions {
   readonly passwords: AccountOptions['passwords']
   readonly confirmation: Confirmation
   readonly verifyToken: AccountOptions['verifyToken']
+  readonly pictures: Pictures
 }
 
 /** The community's API, `/api/v2/…`. */
-export function community({ publicUrl, passwords, confirmation, verifyToken }: CommunityOptions): Contract {
+export function community({
+  publicUrl,
+  passwords,
+  confirmation,
+  verifyToken,
+  pictures,
+}: CommunityOptions): Contract {
   return {
     name: 'community',
     knowsCredentials: true,
@@ -37,8 +45,8 @@ export function community({ publicUrl, passwords, confirmation, verifyToken }: C
     owns: (_method, path) => isUnder(path, '/api', '/media'),
     refuse,
     routes(app, directory) {
-      const people = createPeople({ directory, picturesAt: generatedPictures, publicUrl })
-      const profile = createProfile({ directory, people })
+      const people = createPeople({ directory, picturesAt, publicUrl })
+      const profile = createProfile({ directory, people, pictures })
       const search = createSearch({ directory, people })
       const account = createAccount({ directory, people, passwords, verifyToken })
       const settings = createSettings({ directory, people })
@@ -54,8 +62,8 @@ export function community({ publicUrl, passwords, confirmation, verifyToken }: C
       add('GET', '/api/v2/user/me', docs.me, profile.me)
       add('GET', '/api/v2/user/me/avatar', docs.myAvatar, profile.myAvatar)
       add('GET', '/api/v2/user/:id', docs.get, profile.get)
-      add('PATCH', '/api/v2/user/:id', docs.update, profile.update)
-      add('PUT', '/api/v2/user/:id', docs.replace, profile.replace)
+      add('PATCH', '/api/v2/user/:id', docs.update, profile.update, streamed)
+      add('PUT', '/api/v2/user/:id', docs.replace, profile.replace, streamed)
       add('DELETE', '/api/v2/user/:id', docs.remove, profile.remove)
       add('GET', '/api/v2/user/:id/counters', docs.counters, profile.counters)
       add('GET', '/api/v2/user/:id/settings', docs.settings, settings.get)
@@ -65,7 +73,6 @@ export function community({ publicUrl, passwords, confirmation, verifyToken }: C
       add('GET', '/api/v2/account/search', docs.searchAccount, account.search)
       add('POST', '/api/v2/jwt/verify_token', docs.verifyToken, account.verifyToken)
       add('POST', '/api/v2/sso/signin', docs.signIn, profile.signIn)
-      app.get(generatedPath, { schema: { hide: true } }, sendGenerated)
     },
   }
 }
@@ -79,12 +86,16 @@ function adder(app: FastifyInstance) {
     path: string,
     schema: FastifySchema,
     handler: H,
+    streams?: RegExp,
   ): void => {
     app.route({
       method,
       url: `${path}/`,
       schema,
-      ...(method === 'PATCH' && { config: { acceptPatch: bodyTypes } }),
+      config: {
+        ...(method === 'PATCH' && { acceptPatch: bodyTypes }),
+        ...(streams !== undefined && { streams }),
+      },
       preHandler: (request, _reply, done) => {
         requireJsonAccepted(request)
         done()

@@ -17,9 +17,6 @@ export const properties = {
   website: 'website',
 } as const satisfies Properties
 
-export const pictureNames = ['avatar', 'cover'] as const
-export type PictureName = (typeof pictureNames)[number]
-
 /** What is shown of a profile besides. */
 export const shownToo = {
   avatar: 'avatar',
