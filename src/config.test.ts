@@ -28,6 +28,7 @@ test('nothing set: this machine only, data beside the service, the open contract
     requireIfMatch: false,
     roles: ['user', 'admin'],
     maxBody: 1_048_576,
+    maxPicture: 10_485_760,
     logLevel: 'info',
   })
   expect(Object.isFrozen(config)).toBe(true)
@@ -113,6 +114,9 @@ test.for<[name: string, text: string, key: keyof Config, value: unknown]>([
   ['ROSTER_ROLES', 'editor, guest_2,user', 'roles', ['user', 'admin', 'editor', 'guest_2']],
   ['ROSTER_MAX_BODY', '1024', 'maxBody', 1024],
   ['ROSTER_MAX_BODY', '999999999', 'maxBody', 999_999_999],
+  ['ROSTER_MAX_PICTURE', '2048', 'maxPicture', 2048],
+  ['AWS_ACCESS_KEY_ID', 'AKIA1', 'accessKeyId', 'AKIA1'],
+  ['AWS_SECRET_ACCESS_KEY', 'a/+=b', 'secretAccessKey', 'a/+=b'],
   ['LOG_LEVEL', 'silent', 'logLevel', 'silent'],
   ['LOG_LEVEL', 'trace', 'logLevel', 'trace'],
 ])('%s=%s is understood', ([name, text, key, value]) => {
@@ -212,6 +216,16 @@ const wrong: readonly (readonly [name: string, text: string, hint: string])[] = 
   ...['', '0', '1023', '1000000000', '-5', '1e6', '1MB'].map(
     (text) => ['ROSTER_MAX_BODY', text, 'must be a number of bytes'] as const,
   ),
+  ...['', '0', '1023', '1000000000', '10MB'].map(
+    (text) => ['ROSTER_MAX_PICTURE', text, 'must be a number of bytes'] as const,
+  ),
+  ...[
+    ...['bucket', 'http://bucket', 's3://', 's3://B_', 's3://b', 's3://bucket:9', 's3://hunter2@bucket'],
+    ...['s3://bucket/a b', 's3://bucket/a//b', 's3://bucket?x=1', 's3://bucket?region=A b', 's3://bucket#x'],
+    ...['s3://bucket?endpoint=s3.example.com', 's3://bucket?endpoint=https://hunter2@s3.example.com'],
+  ].map((text) => ['ROSTER_MEDIA', text, 'must be like s3://bucket/prefix?endpoint='] as const),
+  ['AWS_ACCESS_KEY_ID', 'hunter2 ', 'must have no spaces'],
+  ['AWS_SECRET_ACCESS_KEY', 'hunter2\n', 'must have no spaces'],
   ...['', 'INFO', 'verbose'].map((text) => ['LOG_LEVEL', text, 'must be one of fatal, error'] as const),
 ]
 
@@ -227,6 +241,23 @@ test('every setting has a wrong value above, so none is taken as it comes', () =
   expect(new Set(wrong.map(([name]) => name))).toEqual(
     new Set(Object.values(settings).map(({ name }) => name)),
   )
+})
+
+test('a bucket is understood, and needs a key', () => {
+  const keys = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' }
+  const mediaOf = (text: string) => readConfig({ ...keys, ROSTER_MEDIA: text }).media
+  expect(mediaOf('s3://pictures')).toEqual({
+    ...{ bucket: 'pictures', prefix: '', region: 'us-east-1' },
+    endpoint: 'https://s3.us-east-1.amazonaws.com',
+  })
+  expect(mediaOf('s3://my.pictures/roster/live/?endpoint=http://127.0.0.1:9000&region=eu-1')).toEqual({
+    ...{ bucket: 'my.pictures', prefix: 'roster/live', region: 'eu-1' },
+    endpoint: 'http://127.0.0.1:9000',
+  })
+  for (const some of [{}, { AWS_ACCESS_KEY_ID: 'a' }, { AWS_SECRET_ACCESS_KEY: 'b' }])
+    expect(refusalOf({ ...some, ROSTER_MEDIA: 's3://pictures' })).toEqual([
+      'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set, since ROSTER_MEDIA names a bucket',
+    ])
 })
 
 test('a setting that does not exist stops the start and is named', () => {

@@ -113,8 +113,13 @@ export const settings = {
     'Where pictures are kept: `s3://bucket/prefix?endpoint=https://…&region=…` for a bucket of Amazon S3 or of anything that speaks like it; without it, the folder `media` in the data folder',
     media,
   ),
-  accessKeyId: setting('AWS_ACCESS_KEY_ID', '', 'The name of the key to the bucket of ROSTER_MEDIA', text),
-  secretAccessKey: setting('AWS_SECRET_ACCESS_KEY', '', 'The key to the bucket of ROSTER_MEDIA', text),
+  accessKeyId: setting(
+    'AWS_ACCESS_KEY_ID',
+    '',
+    'The name of the key to the bucket of ROSTER_MEDIA',
+    credential,
+  ),
+  secretAccessKey: setting('AWS_SECRET_ACCESS_KEY', '', 'The key to the bucket of ROSTER_MEDIA', credential),
   maxPicture: setting('ROSTER_MAX_PICTURE', '10485760', 'Largest picture that is taken, in bytes', bytes),
   maxBody: setting('ROSTER_MAX_BODY', '1048576', 'Largest body of a request, in bytes', bytes),
   logLevel: setting(
@@ -171,7 +176,7 @@ function unsafe(config: Partial<Config>, demo: boolean): string[] {
   if (smtpUrl !== undefined && mailFrom === undefined) {
     told.push('ROSTER_MAIL_FROM must say whom mails are from, since SMTP_URL is set')
   }
-  if (media !== undefined && (accessKeyId === '' || secretAccessKey === '')) {
+  if (media !== undefined && (accessKeyId === undefined || secretAccessKey === undefined)) {
     told.push('AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set, since ROSTER_MEDIA names a bucket')
   }
   return told
@@ -329,8 +334,11 @@ function bytes(text: string): number {
   return value
 }
 
-function text(value: string): string {
-  return value
+/** Says nothing of what it was given. */
+function credential(text: string): string | undefined {
+  if (text === '') return undefined
+  if (!/^[\x21-\x7e]+$/.test(text)) throw new Error('must have no spaces and ASCII characters only')
+  return text
 }
 
 function onOff(text: string): boolean {

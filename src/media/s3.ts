@@ -10,8 +10,8 @@ export interface BucketOptions {
   /** Of the service, without the bucket. */
   readonly endpoint: string
   readonly region: string
-  readonly accessKeyId: string
-  readonly secretAccessKey: string
+  readonly accessKeyId: string | undefined
+  readonly secretAccessKey: string | undefined
   /** Milliseconds that one request may take. */
   readonly patience?: number
 }
@@ -23,7 +23,7 @@ const names = [...new Set(Object.values(sizes).flat())].map(fileName)
  * and nobody refers to a picture before all of its files are.
  */
 export function keepInBucket({ bucket, prefix, endpoint, region, ...options }: BucketOptions): PictureFiles {
-  const { accessKeyId, secretAccessKey, patience = 10_000 } = options
+  const { accessKeyId = '', secretAccessKey = '', patience = 10_000 } = options
   const s3 = new S3mini({
     ...{ accessKeyId, secretAccessKey, region },
     // The bucket in the path: every service knows it, and a name with dots needs no certificate of its own.
