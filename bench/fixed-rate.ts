@@ -18,7 +18,7 @@ export interface Task extends Request {
   readonly run: string
 }
 
-const { url, method, path, users, rate, seconds, run } = JSON.parse(process.argv[2] ?? '') as Task
+const { url, method, path, users, rate, seconds, run, key } = JSON.parse(process.argv[2] ?? '') as Task
 /** Seconds that open the connections and warm this process up, and are not counted. */
 const warmUp = 1
 const latencies: number[] = []
@@ -36,6 +36,7 @@ interface Connection {
 }
 
 const { host, port } = new URL(url)
+const credentials = key === undefined ? '' : `Authorization: Bearer ${key}\r\n`
 /** Connections without a request under way; another is opened when there is none. */
 const idle: Connection[] = []
 
@@ -65,7 +66,7 @@ function open(): Connection {
 function send(settle: (status: number) => void): void {
   const connection = idle.pop() ?? open()
   connection.answered = settle
-  const line = `${method} ${path.replace('%d', `${Math.ceil(Math.random() * users)}`)} HTTP/1.1\r\nHost: ${host}\r\n`
+  const line = `${method} ${path.replace('%d', `${Math.ceil(Math.random() * users)}`)} HTTP/1.1\r\nHost: ${host}\r\n${credentials}`
   const body = JSON.stringify({ phone: `${run}-${sent}` })
   const type = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n`
   connection.socket.write(method === 'GET' ? `${line}\r\n` : `${line}${type}\r\n${body}`)

@@ -3,12 +3,14 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import postgres from 'postgres'
+import { besideSignIns } from './beside.ts'
 import { type Ground, prepareGround } from './ground.ts'
 import { type Imported, measureImport } from './import.ts'
 import { hasTool, loadAtRate, type Rated, type Sample } from './load.ts'
 import { report } from './report.ts'
-import type { Results } from './results.ts'
+import { type Results, sqlite } from './results.ts'
 import { count, isSearch, kinds, matches, requestOf, type Scenario, scenarios, whats } from './scenarios.ts'
+import { apiKey } from './seed.ts'
 import { type StatementTimes, timeStatements } from './statements.ts'
 import { median } from './stats.ts'
 import { residentMegabytes, startRoster } from './targets.ts'
@@ -140,6 +142,18 @@ async function measureRates(
     const found = await loadAtRate(target, request, times)
     if (kind === 'patch') updated(found.answered, 0)
     rated.set(name, found)
+  }
+  const asked = [sqlite('PATCH', 1000), sqlite('GET one', 1000)].flatMap((name) => {
+    const found = rated.get(name)
+    const kind = name === sqlite('PATCH', 1000) ? 'patch' : 'get'
+    return found === undefined
+      ? []
+      : [{ name, request: { ...requestOf(kind, 1000), key: apiKey }, rate: found.rate }]
+  })
+  if (asked.length > 0) {
+    progress('at half of the peak, beside 50 sign-ins')
+    const place = { folder: `${on.spareFolder}-signing`, users: 1000, seconds: quick ? 3 : 20 }
+    for (const [name, found] of await besideSignIns(place, asked)) rated.set(name, found)
   }
   return rated
 }

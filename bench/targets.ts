@@ -18,12 +18,18 @@ export const startEcho = () => start(['bench/echo.ts'], { ready: '/users/4' })
 
 export const startLayer = (layer: string) => start(['bench/layers.ts', layer], { ready: '/healthz' })
 
-/** @param where the folder of a directory in SQLite, or the address of a PostgreSQL database */
-export function startRoster(where: { folder: string } | { url: string }): Promise<Target> {
+/**
+ * @param where the folder of a directory in SQLite, or the address of a PostgreSQL database
+ * @param settings besides the usual ones
+ */
+export function startRoster(
+  where: { folder: string } | { url: string },
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Target> {
   const place = 'url' in where ? { DATABASE_URL: where.url } : { ROSTER_DATA: where.folder, DATABASE_URL: '' }
   // A limit that counts and that nobody reaches.
   const limit = { ROSTER_RATE_LIMIT: '999999999/m' }
-  const env = { ...place, ...limit, HOST: '127.0.0.1', ROSTER_OPEN_CONTRACTS: 'loopback' }
+  const env = { ...place, ...limit, HOST: '127.0.0.1', ROSTER_OPEN_CONTRACTS: 'loopback', ...settings }
   return start(['src/main.js', 'serve'], { env, ready: '/readyz' })
 }
 
