@@ -60,7 +60,7 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
   const url = () => config.publicUrl ?? localUrl(app.server.address(), config.host)
   const mailing = createMailing({ config, store, recovery, url, log, pace })
   const { clients, tokens, contract } = createAuthorization({
-    ...{ store, people, passwords, counting, log },
+    ...{ store, people, passwords, recovery, counting, log },
     issuer: url,
     publicUrl: config.publicUrl,
     onRevoked: (id) => authenticator.forget(id),

@@ -6,6 +6,7 @@ import { createAuthorizationServer } from './access/oauth-server.ts'
 import { recogniseAccessTokens } from './access/oauth-tokens.ts'
 import type { Passwords } from './access/passwords.ts'
 import type { People } from './access/people.ts'
+import type { Recovery } from './access/recovery.ts'
 import { createSignIn } from './access/sign-in.ts'
 import type { Count, Rate } from './access/windows.ts'
 import { errorPage } from './contracts/oauth/pages.ts'
@@ -16,6 +17,7 @@ export interface AuthorizationOptions {
   readonly store: Store
   readonly people: People
   readonly passwords: Passwords
+  readonly recovery: Recovery
   readonly counting: (name: string, rate: Rate) => Count
   /** Where callers find the service, as far as it is known. */
   readonly issuer: () => string
@@ -31,6 +33,7 @@ export function createAuthorization({
   store,
   people,
   passwords,
+  recovery,
   counting,
   issuer,
   publicUrl,
@@ -51,7 +54,7 @@ export function createAuthorization({
   return {
     clients,
     tokens: recogniseAccessTokens({ documents, clients, people }),
-    contract: oauth({ server, signIn, publicUrl, userOf: store.get }),
+    contract: oauth({ server, signIn, recovery, publicUrl, userOf: store.get }),
   }
 }
 

@@ -21,6 +21,8 @@ import { createDatabase, type Database, readTables } from './postgres.ts'
 /** The service as it runs: the real store in a folder of its own, and the real server on a free port. */
 export interface TestApp {
   readonly url: string
+  /** Where it keeps its data, and writes mails. */
+  readonly folder: string
   readonly app: FastifyInstance
   readonly store: Store
   /** Where it keeps its data. */
@@ -76,6 +78,7 @@ export async function startApp(
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   return {
     url,
+    folder,
     app,
     store,
     folder,

@@ -90,14 +90,14 @@ describe('a forgotten password', () => {
     const id = await create(ann)
     const token = await linkTo(ann)
     expect(woken).toBe(1)
-    expect(await recovery.isGood(token)).toBe(true)
+    expect(await recovery.addressOf(token)).toBe(ann)
     clock += 5
     expect(await reset(token)).toMatchObject({ id, version: 2 })
     const known = await store.credentials(id)
     expect(known?.tokensValidFrom).toBe(clock)
     expect(await passwords.verify('a new password', known?.password ?? null)).toBe(true)
     expect(await mails()).toMatchObject([{ kind: 'password_changed', to: ann, userId: id }])
-    expect(await recovery.isGood(token)).toBe(false)
+    expect(await recovery.addressOf(token)).toBeUndefined()
     expect(await codeOf(reset(token, 'another password'))).toBe('not_found')
   })
 
@@ -161,9 +161,9 @@ describe('a forgotten password', () => {
     const token = await linkTo(ann)
     clock += 5
     await directory.update(shop, { id, patch: { bio: 'x' } })
-    expect(await recovery.isGood(token)).toBe(true)
+    expect(await recovery.addressOf(token)).toBe(ann)
     await ends(id)
-    expect(await recovery.isGood(token)).toBe(false)
+    expect(await recovery.addressOf(token)).toBeUndefined()
     expect(await codeOf(reset(token))).toBe('not_found')
   })
 

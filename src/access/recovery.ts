@@ -131,8 +131,9 @@ export function createRecovery(options: RecoveryOptions) {
       return { user, token }
     },
 
-    /** Whether a link is good, and so whether to ask for a password. */
-    isGood: async (token: string): Promise<boolean> => (await ownerOf(token)) !== undefined,
+    /** The address of whom a link is for; undefined where it is worth nothing, and no password is to be asked for. */
+    addressOf: async (token: string): Promise<string | undefined> =>
+      (await ownerOf(token))?.email ?? undefined,
 
     /**
      * Gives the link's owner another password, which ends the link and all that was issued to them.

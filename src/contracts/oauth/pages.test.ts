@@ -1,8 +1,11 @@
 import { existsSync, mkdirSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { AxeBuilder } from '@axe-core/playwright'
 import { type Browser, chromium } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startApp, type TestApp } from '../../../test/app.ts'
+import { tokenIn, until } from '../../../test/mail.ts'
 import { client, person } from '../../../test/oauth.ts'
 
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
@@ -39,27 +42,34 @@ describe.skipIf(!existsSync(executablePath))(
       await app?.close()
     })
 
-    test.for([
+    const windows = [
       ['light', { width: 1024, height: 768 }],
       ['dark', { width: 320, height: 640 }],
-    ] as const)(
-      'lead through without a script, and have nothing that axe objects to: %s',
-      async ([colorScheme, viewport]) => {
-        const ann = await person(app)
-        const context = await browser.newContext({ colorScheme, viewport, bypassCSP: false })
-        const page = await context.newPage()
-        const said: string[] = []
-        page.on('console', (message) => said.push(message.text()))
-        const look = async (name: string) => {
-          const { violations } = await new AxeBuilder({ page }).analyze()
-          expect(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([])
-          const overflows = await page.evaluate('document.documentElement.scrollWidth > innerWidth')
-          expect(overflows).toBe(false)
-          if (pictures === undefined) return
-          mkdirSync(pictures, { recursive: true })
-          await page.screenshot({ path: `${pictures}/${name}-${colorScheme}.png`, fullPage: true })
-        }
+    ] as const
 
+    async function openWindow([colorScheme, viewport]: (typeof windows)[number]) {
+      const context = await browser.newContext({ colorScheme, viewport, bypassCSP: false })
+      const page = await context.newPage()
+      const said: string[] = []
+      page.on('console', (message) => said.push(message.text()))
+      const look = async (name: string) => {
+        const { violations } = await new AxeBuilder({ page }).analyze()
+        expect(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([])
+        const overflows = await page.evaluate('document.documentElement.scrollWidth > innerWidth')
+        expect(overflows).toBe(false)
+        if (pictures === undefined) return
+        mkdirSync(pictures, { recursive: true })
+        await page.screenshot({ path: `${pictures}/${name}-${colorScheme}.png`, fullPage: true })
+      }
+      return { context, page, said, look }
+    }
+
+    test.for(windows)(
+      'lead through without a script, and have nothing that axe objects to: %s',
+      { timeout: 60_000 },
+      async (window) => {
+        const ann = await person(app)
+        const { context, page, said, look } = await openWindow(window)
         await page.goto(address)
         expect(await page.title()).toBe('Sign in')
         await look('sign-in')
@@ -86,5 +96,69 @@ describe.skipIf(!existsSync(executablePath))(
         await context.close()
       },
     )
+
+    test.for(windows)(
+      'lead whoever has forgotten the password to another one, and have nothing that axe objects to: %s',
+      { timeout: 60_000 },
+      async (window) => {
+        const ann = await person(app)
+        const { context, page, said, look } = await openWindow(window)
+        await page.goto(address)
+        const signIn = page.url()
+        await page.getByRole('link', { name: 'Forgot your password?' }).click()
+        expect(await page.title()).toBe('Forgotten password')
+        await look('forgot')
+        await page.keyboard.type('ann@')
+        await page.keyboard.press('Enter')
+        await page.getByRole('alert').waitFor()
+        await look('forgot-wrong')
+        await page.getByLabel('E-mail address').fill(ann.email)
+        await page.getByRole('button', { name: 'Send the mail' }).click()
+        await page.getByRole('heading', { name: 'Look into your mailbox' }).waitFor()
+        await look('forgot-sent')
+        await page.getByRole('link', { name: 'Back to signing in' }).click()
+        expect(page.url()).toBe(signIn)
+
+        const link = await linkFor(ann.email)
+        const asked: (string | undefined)[] = []
+        page.on('request', (request) => asked.push(request.headers().referer))
+        await page.goto(link)
+        await look('choose')
+        await page.getByLabel('New password', { exact: true }).fill('password')
+        await page.getByLabel('New password, once more').fill('password')
+        await page.keyboard.press('Enter')
+        await page.getByRole('alert').waitFor()
+        expect(page.url()).not.toContain('token')
+        await look('choose-wrong')
+        await page.getByLabel('New password', { exact: true }).fill('a password nobody has')
+        await page.getByLabel('New password, once more').fill('a password nobody has')
+        await page.getByRole('button', { name: 'Change the password' }).click()
+        await page.getByRole('heading', { name: 'Your password was changed' }).waitFor()
+        await look('chosen')
+        expect(asked.filter((referer) => referer?.includes('token'))).toEqual([])
+        await page.goto(link)
+        await look('link-over')
+        await page.getByRole('link', { name: 'Have another one sent' }).click()
+        expect(await page.title()).toBe('Forgotten password')
+        expect(said.filter((text) => /Content Security Policy|refused/i.test(text))).toEqual([])
+
+        await page.goto(signIn)
+        await page.getByLabel('E-mail address or username').fill(ann.email)
+        await page.getByLabel('Password').fill('a password nobody has')
+        await page.getByRole('button', { name: 'Sign in' }).click()
+        await page.getByRole('heading', { name: 'Allow access?' }).waitFor()
+        await context.close()
+      },
+    )
+
+    async function linkFor(email: string): Promise<string> {
+      const mail = await until(async () => {
+        const names = await readdir(join(app.folder, 'mail')).catch(() => [])
+        const whole = names.filter((name) => name.endsWith('.eml'))
+        const mails = await Promise.all(whole.map((name) => readFile(join(app.folder, 'mail', name), 'utf8')))
+        return mails.find((raw) => raw.includes(`To: ${email}`))
+      })
+      return `${app.url}/oauth/new-password?token=${encodeURIComponent(tokenIn({ raw: mail }))}`
+    }
   },
 )

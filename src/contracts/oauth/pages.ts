@@ -21,12 +21,14 @@ input{width:100%;padding:.6rem .75rem;font:inherit;color:inherit;background:#fff
 button{padding:.65rem 1.25rem;font:inherit;font-weight:600;border:1px solid #14538c;border-radius:.25rem;cursor:pointer}
 .actions{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.5rem}
 .yes{color:#fff;background:#14538c}
+a{color:#14538c}
+form+p{margin:1.5rem 0 0}
 .no{color:#14538c;background:#fff}
 .alert{padding:.75rem 1rem;border-left:.3rem solid #a3130b;background:#fdecea;color:#7a0f08}
 :focus-visible{outline:3px solid #f2a900;outline-offset:2px}
 @media(prefers-color-scheme:dark){body{color:#f0f0ee;background:#161615}main{background:#222220;border-color:#4d4d49}
 input{background:#161615;border-color:#9a9a94}.yes{background:#1d66aa;border-color:#8cc0f0}.no{color:#a9d0f7;background:#222220;border-color:#8cc0f0}
-.alert{background:#3a1512;color:#ffc9c3;border-color:#ff8a7d}}`
+a{color:#a9d0f7}.alert{background:#3a1512;color:#ffc9c3;border-color:#ff8a7d}}`
 
 const styleHash = `'sha256-${hash('sha256', style, 'base64')}'`
 
@@ -42,6 +44,8 @@ export function policyOf({ formAction }: Partial<Pick<Page, 'formAction'>>): str
 }
 
 export interface SignInPage {
+  /** What names this sign-in. */
+  readonly uid: string
   readonly client: string
   readonly redirectUri: string
   /** What ties the form to this sign-in. */
@@ -50,7 +54,7 @@ export interface SignInPage {
   readonly alert?: string | undefined
 }
 
-export function signInPage({ client, redirectUri, token, name = '', alert }: SignInPage): Page {
+export function signInPage({ uid, client, redirectUri, token, name = '', alert }: SignInPage): Page {
   const body = `<h1>Sign in</h1>
 <p>to go on to <strong>${escapeHtml(client)}</strong></p>
 ${alertOf(alert)}<form method="post">
@@ -62,7 +66,8 @@ ${hidden(token)}<label for="name">E-mail address or username</label>
 <button class="yes" name="action" value="sign-in">Sign in</button>
 <button class="no" name="action" value="cancel" formnovalidate>Cancel</button>
 </div>
-</form>`
+</form>
+<p><a href="../forgot-password?from=${encodeURIComponent(uid)}">Forgot your password?</a></p>`
   return {
     html: page(`${alert === undefined ? '' : 'Error: '}Sign in`, body),
     formAction: [targetOf(redirectUri)],
@@ -105,7 +110,7 @@ export function errorPage(title: string, message: string): Page {
   return { html: page(title, `<h1>${escapeHtml(title)}</h1>\n<p>${escapeHtml(message)}</p>`), formAction: [] }
 }
 
-function page(title: string, body: string): string {
+export function page(title: string, body: string): string {
   return `<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -123,7 +128,7 @@ ${body}
 `
 }
 
-function alertOf(alert: string | undefined): string {
+export function alertOf(alert: string | undefined): string {
   return alert === undefined ? '' : `<p class="alert" role="alert">${escapeHtml(alert)}</p>\n`
 }
 
@@ -146,6 +151,6 @@ const entities: Readonly<Record<string, string>> = {
   "'": '&#39;',
 }
 
-function escapeHtml(text: string): string {
+export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character] ?? character)
 }

@@ -4,9 +4,10 @@ import { type Contract, isUnder } from '../contract.ts'
 import { refuse } from './errors.ts'
 import { baseOf, exchange } from './exchange.ts'
 import { policyOf } from './pages.ts'
+import { type RecoveryOptions, recoveryRoutes } from './recovery.ts'
 import { createSignInRoutes, formOf, type SignInOptions } from './sign-in.ts'
 
-export interface OauthOptions extends SignInOptions {
+export interface OauthOptions extends SignInOptions, RecoveryOptions {
   readonly server: AuthorizationServer
 }
 
@@ -48,6 +49,7 @@ export function oauth(options: OauthOptions): Contract {
       for (const slash of ['', '/'])
         app.post(`/oauth/authorize${slash}`, { schema: { hide: true } }, askAnew(options))
       signInRoutes(app, options)
+      recoveryRoutes(app, options)
     },
   }
 }

@@ -28,6 +28,7 @@ type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>
 interface UnderWay {
   readonly provider: Provider
   readonly interaction: Interaction
+  readonly uid: string
   readonly message: ReturnType<typeof messageOf>
   /** What the forms of this sign-in have in them. */
   readonly token: string
@@ -58,6 +59,7 @@ export function createSignInRoutes({ server, signIn, publicUrl, userOf }: SignIn
       return {
         provider,
         interaction,
+        uid: interaction.uid,
         message,
         token,
         client: client.clientName ?? client.clientId,
@@ -155,7 +157,7 @@ const foreign = errorPage(
   'The form was sent from another page. Go back to where you came from, and try again.',
 )
 
-function tooOften(seconds: number): string {
+export function tooOften(seconds: number): string {
   const minutes = Math.ceil(seconds / 60)
   return `That was tried too often. Wait ${minutes} ${minutes === 1 ? 'minute' : 'minutes'} and try again.`
 }
@@ -166,7 +168,13 @@ function scopesOf({ prompt }: Interaction): string[] {
   return [...(missingOIDCScope ?? [])].filter((scope) => scope !== 'admin')
 }
 
-function sendPage(reply: FastifyReply, status: number, page: Page): FastifyReply {
+/** @param referrer what the browser may tell of the page's address (Referrer Policy) */
+export function sendPage(
+  reply: FastifyReply,
+  status: number,
+  page: Page,
+  referrer: 'same-origin' | 'no-referrer' = 'same-origin',
+): FastifyReply {
   return reply
     .code(status)
     .headers({
@@ -175,7 +183,7 @@ function sendPage(reply: FastifyReply, status: number, page: Page): FastifyReply
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
       'x-frame-options': 'DENY',
-      'referrer-policy': 'same-origin',
+      'referrer-policy': referrer,
     })
     .send(page.html)
 }

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { isCommonPassword } from '../../access/common-passwords.ts'
 import type { Confirmation } from '../../access/confirmation.ts'
 import { createPasswordChange } from '../../access/password-change.ts'
+import { faultOfChosenPassword } from '../../access/password-rule.ts'
 import type { Passwords } from '../../access/passwords.ts'
 import type { Directory } from '../../directory/directory.ts'
 import type { Problem } from '../../directory/errors.ts'
@@ -12,7 +12,7 @@ import { previewOf, sendPreview } from './answer.ts'
 import { isPlainJson } from './decode.ts'
 import type { Ids } from './ids.ts'
 import { decodeOptions, decodeOptionsSlowly, markReplay } from './options.ts'
-import { type ById, judgePassword } from './users.ts'
+import type { ById } from './users.ts'
 import { encodeUser } from './wire.ts'
 
 export interface PasswordOptions {
@@ -62,10 +62,8 @@ async function decode(request: FastifyRequest): Promise<Said & { readonly proble
     problems.push({ property: 'current_password', message: 'is required' })
   else if (current_password !== undefined && typeof current_password !== 'string')
     problems.push({ property: 'current_password', message: 'must be a string' })
-  const wrong = judgePassword(new_password, 'new_password')
-  if (wrong !== undefined) problems.push(wrong)
-  else if (await isCommonPassword(String(new_password)))
-    problems.push({ property: 'new_password', message: 'must not be one of the most common passwords' })
+  const fault = await faultOfChosenPassword(new_password)
+  if (fault !== undefined) problems.push({ property: 'new_password', message: fault })
   // Longer than any password is, and not worth hashing.
   const current = needsCurrent ? String(current_password).slice(0, 1_000) : undefined
   return { current, next: String(new_password), problems }

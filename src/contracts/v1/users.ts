@@ -121,9 +121,9 @@ export function decodeNew(body: object): DecodedNew {
 }
 
 /** What is wrong with a password that somebody shall have. */
-export function judgePassword(value: unknown, property = 'password'): Problem | undefined {
+function judgePassword(value: unknown): Problem | undefined {
   const message = faultOfPassword(value)
-  return message === undefined ? undefined : { property, message }
+  return message === undefined ? undefined : { property: 'password', message }
 }
 
 /** The hash of a password, but of none that comes with problems: nothing is made of such a request. */
