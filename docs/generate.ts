@@ -101,6 +101,8 @@ const contracts: readonly Described[] = [
       publicUrl: undefined,
       passwords: createPasswords(),
       confirmation: { confirm: absent, forgive: absent },
+      recovery: { request: absent, reset: absent },
+      tokens: { issue: absent },
       verifyToken: undefined,
       pictures: {
         ...{ maxBytes: 0, receive: absent, glance: () => undefined, render: absent },

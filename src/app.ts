@@ -10,6 +10,7 @@ import { createLimits } from './access/limits.ts'
 import { recogniseOutsideTokens } from './access/outside-issuers.ts'
 import { createPasswords } from './access/passwords.ts'
 import { createPeople } from './access/people.ts'
+import { createPersonTokens } from './access/person-tokens.ts'
 import { createRecovery } from './access/recovery.ts'
 import { createSharedSecretTokens } from './access/shared-secret.ts'
 import { countInMemory, type Rate } from './access/windows.ts'
@@ -73,7 +74,9 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
     ...{ issuers: config.jwtIssuers, store, people, now: Date.now },
     onOutage: (issuer, err) => log.warn({ issuer, err }, 'the keys of an issuer could not be fetched'),
   })
-  const recognisers = [recogniseKeys(store.keys), ...(signed === undefined ? [] : [signed]), tokens, outside]
+  const personTokens = createPersonTokens({ documents: store.documents, people, now: Date.now })
+  const known = [recogniseKeys(store.keys), ...(signed === undefined ? [] : [signed]), tokens]
+  const recognisers = [...known, personTokens, outside]
   const { used } = store.keys
   const authenticator = createAuthenticator({ recognisers, used, now: Date.now, ...strangers })
   const gate = createGate({ authenticator, door, limits })
@@ -82,7 +85,7 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
   const contracts: readonly Contract[] = [
     records({ upsert: config.recordsUpsert }),
     community({
-      ...{ publicUrl: config.publicUrl, passwords, confirmation, pictures },
+      ...{ publicUrl: config.publicUrl, passwords, confirmation, recovery, tokens: personTokens, pictures },
       verifyToken: signed?.verify,
     }),
     v1({ keys, clients, passwords, confirmation, charge: createCharge(limits), publicUrl: config.publicUrl }),

@@ -161,6 +161,27 @@ const edited = {
   },
 }
 
+const issued = {
+  type: 'object',
+  description: 'What signs the caller in',
+  properties: {
+    token: {
+      type: 'object',
+      properties: {
+        access_token: { type: 'string' },
+        expires_in: { ...whole, description: 'Seconds' },
+        token_type: { type: 'string', description: 'Always `Bearer`' },
+        refresh_token: {
+          type: 'null',
+          description: 'Always null: whoever wants to stay signs in at a client',
+        },
+        client_id: { type: 'null', description: 'Always null' },
+        scope: { type: 'string' },
+      },
+    },
+  },
+} as const
+
 const settings = {
   type: 'object',
   description: 'The settings',
@@ -314,6 +335,30 @@ export const docs = {
       },
     },
     response: { 200: shapeOf(encodeAccount(shown), 'The account'), ...refused },
+  },
+  recover: {
+    summary:
+      'Have a code mailed with which a forgotten password is replaced; the same whether anybody has the address',
+    tags,
+    body: contentOf({
+      type: 'object',
+      properties: fieldsIn(['email']),
+      required: ['email'],
+    }),
+    response: { 204: { type: 'null', description: 'Taken' }, ...refused },
+  },
+  reset: {
+    summary: 'Replace a forgotten password, by a code that was mailed; what was issued before counts no more',
+    tags,
+    body: contentOf({
+      type: 'object',
+      properties: {
+        validation_code: { type: 'string' },
+        password: { ...password, description: 'Of three of the four kinds of characters' },
+      },
+      required: ['validation_code', 'password'],
+    }),
+    response: { 200: issued, ...refused },
   },
   verifyToken: {
     summary: 'Tell whether a token that a backend has signed is good',

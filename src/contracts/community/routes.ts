@@ -18,6 +18,7 @@ import { createPassword } from './password.ts'
 import { createPeople } from './people.ts'
 import { picturesAt, streamed } from './pictures.ts'
 import { createProfile } from './profile.ts'
+import { createRecoveryRoutes, type RecoveryOptions } from './recovery.ts'
 import { createSearch } from './search.ts'
 import { createSettings } from './settings.ts'
 
@@ -26,18 +27,15 @@ export interface CommunityOptions {
   readonly publicUrl: string | undefined
   readonly passwords: AccountOptions['passwords']
   readonly confirmation: Confirmation
+  readonly recovery: RecoveryOptions['recovery']
+  readonly tokens: RecoveryOptions['tokens']
   readonly verifyToken: AccountOptions['verifyToken']
   readonly pictures: Pictures
 }
 
 /** The community's API, `/api/v2/…`. */
-export function community({
-  publicUrl,
-  passwords,
-  confirmation,
-  verifyToken,
-  pictures,
-}: CommunityOptions): Contract {
+export function community(options: CommunityOptions): Contract {
+  const { publicUrl, passwords, confirmation, recovery, tokens, pictures, verifyToken } = options
   return {
     name: 'community',
     knowsCredentials: true,
@@ -52,6 +50,7 @@ export function community({
       const settings = createSettings({ directory, people })
       const change = createPasswordChange({ directory, passwords, confirmation })
       const password = createPassword({ people, change })
+      const { recover, reset } = createRecoveryRoutes({ recovery, tokens })
       const match = createMatch({ directory, people })
       const add = adder(app)
 
@@ -71,6 +70,8 @@ export function community({
       add('PATCH', '/api/v2/user/:id/change_password', docs.changePassword, password)
       add('POST', '/api/v2/account/create', docs.createAccount, account.create)
       add('GET', '/api/v2/account/search', docs.searchAccount, account.search)
+      add('POST', '/api/v2/account/recover', docs.recover, recover)
+      add('POST', '/api/v2/account/reset', docs.reset, reset)
       add('POST', '/api/v2/jwt/verify_token', docs.verifyToken, account.verifyToken)
       add('POST', '/api/v2/sso/signin', docs.signIn, profile.signIn)
     },
