@@ -25,8 +25,6 @@ export interface TestApp {
   readonly folder: string
   readonly app: FastifyInstance
   readonly store: Store
-  /** Where it keeps its data. */
-  readonly folder: string
   readonly call: Call
   /** Makes an API key with these scopes: the header that brings it. */
   readonly keyWith: (...scopes: readonly Scope[]) => Promise<{ readonly authorization: string }>
@@ -81,7 +79,6 @@ export async function startApp(
     folder,
     app,
     store,
-    folder,
     call: (line, body, headers) => callAt(url, line, body, headers),
     keyWith: async (...scopes) => {
       const id = `key_${randomUUID()}`
