@@ -272,6 +272,7 @@ const meanings: Readonly<Record<Code, string>> = {
   method_not_allowed: 'The address does not know the method; with `Allow`',
   not_acceptable: 'The answer is JSON, and the request accepts none; only where `Accept` is looked at',
   precondition_failed: '`If-Match` or `If-None-Match` does not hold',
+  expectation_failed: '`Expect` says something else than 100-continue',
   precondition_required: 'There is no `If-Match`, and `ROSTER_REQUIRE_IF_MATCH` asks for one',
   conflict: 'Another user has a value that only one may have',
   idempotency_mismatch: 'The idempotency key was used for another request',

@@ -106,6 +106,7 @@ describe.each(modes)('while the open contracts are open %s', (openContracts) => 
       ['malformed', () => ({ authorization: 'Bearer' })],
       ['of another scheme', () => ({ authorization: 'Basic dTpw' })],
       ['oversized', () => bearer('x'.repeat(8_000))],
+      ['far too large', () => bearer(`rk_${'x'.repeat(30_000)}`)],
       ['empty', () => ({ authorization: '' })],
     ])('refuses credentials that are %s, also where none are needed', async (_, headers) => {
       const before = await app.everything()

@@ -438,15 +438,18 @@ describe('addresses', () => {
   )
 })
 
+/** What nobody was asked for is told in words of nobody’s. */
+const nobodys: Contract = { ...adoption, keys: ['error', 'message'] }
+
 describe('what is no HTTP', () => {
   const head =
     'PATCH /users/4 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n'
   const body = '{"phone":"1"}'
-  test.for<[about: string, bytes: string | Uint8Array, status?: number]>([
-    ['garbage', 'garbage\r\n\r\n'],
-    ['random bytes', Buffer.from(Array.from({ length: 2000 }, (_, i) => (i * 7919) % 256))],
-    ['the beginning of TLS', Buffer.from('1603010200010001fc0303', 'hex')],
-    ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+  test.for<[about: string, bytes: string | Uint8Array, status?: number, shape?: Contract]>([
+    ['garbage', 'garbage\r\n\r\n', 400, nobodys],
+    ['random bytes', Buffer.from(Array.from({ length: 2000 }, (_, i) => (i * 7919) % 256)), 400, nobodys],
+    ['the beginning of TLS', Buffer.from('1603010200010001fc0303', 'hex'), 400, nobodys],
+    ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, nobodys],
     ['a method that nobody knows', 'BREW /users HTTP/1.1\r\nHost: localhost\r\n\r\n'],
     ['a raw NUL in the path', 'GET /users/\0 HTTP/1.1\r\nHost: localhost\r\n\r\n'],
     ['a raw NUL in a header', 'GET /users HTTP/1.1\r\nHost: localhost\r\nIf-Match: \0\r\n\r\n'],
@@ -458,19 +461,44 @@ describe('what is no HTTP', () => {
     ['a length and chunks', `${head}Content-Length: 13\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
     ['a chunk of no size', `${head}Transfer-Encoding: chunked\r\n\r\nzz\r\n${body}\r\n0\r\n\r\n`],
     ['a body that goes on after its end', `${head}Content-Length: 5\r\n\r\n${body}`],
-    ['a body that ends early', `${head}Content-Length: 500\r\n\r\n${body}`],
-    ['chunks that end early', `${head}Transfer-Encoding: chunked\r\n\r\nd\r\n${body}\r\n`],
-  ])('%s', async ([, bytes, status = 400]) => {
+    ['a body that ends early', `${head}Content-Length: 500\r\n\r\n${body}`, 400, nobodys],
+    ['chunks that end early', `${head}Transfer-Encoding: chunked\r\n\r\nd\r\n${body}\r\n`, 400, nobodys],
+  ])('%s', async ([, bytes, status = 400, shape = adoption]) => {
     const answer = await sendBytes(roster.url, bytes, true)
-    expectRefusal(answer, status, adoption)
+    expectRefusal(answer, status, shape)
     expect(answer.headers['x-request-id']).toMatch(/^req-/)
     expect(await call('GET /users/4')).toMatchObject({ status: 200 })
   })
 
   test('an expectation that nobody meets is 417, and is not overlooked', async () => {
     const answer = await sendBytes(roster.url, `${head}Expect: magic\r\nContent-Length: 13\r\n\r\n${body}`)
-    expect(answer).toMatchObject({ status: 417, body: undefined })
+    expectRefusal(answer, 417, adoption)
+    expect(await call('GET /users/4')).toMatchObject({ body: { phone: '222-333-4455' } })
   })
+
+  test.for([
+    ['/users/4', 'error'],
+    ['/records/users/4', 'code'],
+    ['/v1/users', 'error,message,details'],
+    ['/api/v2/user/3/', 'errors'],
+    ['/oauth/token', 'error,error_description'],
+  ] as const)(
+    'credentials of 30 KB at %s are refused as any, and of 40 KB in the same shape',
+    async ([path, keys]) => {
+      const ask = async (length: number) => {
+        const authorization = `Authorization: Bearer ${'x'.repeat(length)}`
+        return sendBytes(
+          roster.url,
+          `GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${authorization}\r\n\r\n`,
+        )
+      }
+      const [refused, unread] = [await ask(30_000), await ask(40_000)]
+      // What gives credentials judges none here.
+      expect(refused.status).toBe(path.startsWith('/oauth') ? 405 : 401)
+      expect(unread.status).toBe(431)
+      for (const key of keys.split(',')) expect(unread.body).toHaveProperty(key)
+    },
+  )
 
   test('a client that leaves in the middle of its request changes nothing', async () => {
     const { port, hostname } = new URL(roster.url)

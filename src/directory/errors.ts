@@ -15,6 +15,7 @@ export const codes = [
   'not_acceptable',
   'precondition_failed',
   'precondition_required',
+  'expectation_failed',
   'conflict',
   'idempotency_mismatch',
   'in_progress',

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { DirectoryError, type Refusal, refusal } from '../directory/errors.ts'
+import { hangUp } from './hang-up.ts'
 import { invalid } from './refusals.ts'
 
 /**
@@ -26,7 +27,7 @@ export function readBodies(app: FastifyInstance, limit: number): void {
     }
     readBody(raw, limit, (error, body) => {
       // What is left of the body would be taken for the next request.
-      if (error !== undefined) reply.header('connection', 'close')
+      if (error !== undefined) hangUp(request, reply)
       request.body = body
       done(error)
     })

@@ -63,12 +63,19 @@ export function toDirectoryError(error: unknown): DirectoryError {
   return new DirectoryError(refusal('internal', 'Something went wrong here'), { cause: error })
 }
 
+/** What a connection broke over. */
+interface Broken extends NodeJS.ErrnoException {
+  /** What was being read then. */
+  readonly rawPacket?: unknown
+}
+
 /**
- * Answers what is no HTTP request, so belongs to no contract: in the shape of the last one.
+ * Answers what is no HTTP request: in the shape of the contract that it was meant for where that can be
+ * seen, and else in one that is none's, with `error` and `message`.
  * @returns the status of the answer, undefined where nobody is left to be answered
  */
 export function answerNoRequest(
-  error: NodeJS.ErrnoException,
+  error: Broken,
   socket: Socket,
   contracts: readonly Contract[],
   requestId: string,
@@ -82,8 +89,9 @@ export function answerNoRequest(
     ERR_HTTP_REQUEST_TIMEOUT: [408, 'took too long to arrive'] as const,
   }[error.code ?? ''] ?? [400, 'is no HTTP/1.1 request']
   const { code, message: said, problems } = invalid({ property: 'request', message })
-  const answer = contracts.at(-1)?.refuse({ code, message: said, problems }, requestId)
-  const body = JSON.stringify(answer?.body)
+  const refuse = ownerOf(error.rawPacket, contracts)?.refuse
+  const none = { error: STATUS_CODES[status], message: `The request ${message}` }
+  const body = JSON.stringify(refuse?.({ code, message: said, problems }, requestId).body ?? none)
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     'Content-Type: application/json; charset=utf-8',
@@ -93,4 +101,12 @@ export function answerNoRequest(
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
   return status
+}
+
+/** Whose address a request line names, where what was read begins with one. */
+function ownerOf(packet: unknown, contracts: readonly Contract[]): Contract | undefined {
+  if (!(packet instanceof Buffer)) return undefined
+  const [, method = '', path = ''] =
+    /^([A-Z-]+) (\/[\x21-\x3e\x40-\x7e]*)/.exec(packet.toString('latin1', 0, 2_048)) ?? []
+  return path === '' ? undefined : contracts.find(({ owns }) => owns(method, path))
 }

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { Logger } from 'pino'
 import type { Contract } from '../contracts/contract.ts'
 import { DirectoryError, refusal } from '../directory/errors.ts'
+import { cameTooLate, hangUp } from './hang-up.ts'
 import type { Observed } from './observe.ts'
 import { answerNoRequest, createRefusals, invalid, type Refuse, toDirectoryError } from './refusals.ts'
 
@@ -27,7 +29,8 @@ export function createServer({ contracts, log, observed, trustProxy }: ServerOpt
     trustProxy: trustProxy.length > 0 && [...trustProxy],
     requestTimeout: 60_000,
     // Node.js would answer without a body; the hook below tells what is missing.
-    http: { requireHostHeader: false },
+    // Twice what it would be: so that credentials that are too long are told so by the contract.
+    http: { requireHostHeader: false, maxHeaderSize: 32_768 },
     clientErrorHandler: (error, socket) => {
       const id = newRequestId()
       const status = answerNoRequest(error, socket, contracts, id)
@@ -52,16 +55,39 @@ export function createServer({ contracts, log, observed, trustProxy }: ServerOpt
   })
   app.decorateRequest('actor')
   app.addHook('onRequest', (request, reply, done) => {
+    if (cameTooLate(request)) return void reply.hijack()
     reply.header('x-request-id', request.id)
     const { headers, httpVersion } = request.raw
+    if (isUnexpected(headers)) {
+      // Whether the body comes is for the client to say.
+      hangUp(request, reply)
+      return done(
+        new DirectoryError(
+          refusal('expectation_failed', 'Nothing but 100-continue is expected here', [expectProblem]),
+        ),
+      )
+    }
     if (headers.host === undefined && httpVersion !== '1.0') {
       return done(invalid({ property: 'Host', location: 'header', message: 'is required' }))
     }
     done()
   })
+  // Node.js would answer without a body; the hook above tells what is wrong.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   observed.routesOf(app)
   return app
 }
+
+/** RFC 9110, section 10.1.1: there is one expectation, and Node.js meets it. */
+function isUnexpected({ expect }: IncomingHttpHeaders): boolean {
+  return expect !== undefined && expect.toLowerCase() !== '100-continue'
+}
+
+const expectProblem = {
+  property: 'Expect',
+  location: 'header',
+  message: 'must be 100-continue, or be left out',
+} as const
 
 function newRequestId(): string {
   return `req-${randomUUID()}`

@@ -13,6 +13,7 @@ const statuses = {
   not_acceptable: 406,
   precondition_failed: 412,
   precondition_required: 428,
+  expectation_failed: 417,
   // An address that somebody else has: the page knows no 409, and one directory knows no twins.
   conflict: 400,
   idempotency_mismatch: 422,

@@ -13,6 +13,7 @@ const answers = {
   not_acceptable: [406, 'not_acceptable'],
   precondition_failed: [412, 'precondition_failed'],
   precondition_required: [428, 'precondition_required'],
+  expectation_failed: [417, 'expectation_failed'],
   // The table of statuses knows no 409.
   conflict: [400, 'unique'],
   idempotency_mismatch: [422, 'idempotency_mismatch'],

@@ -13,6 +13,7 @@ const answers = {
   not_acceptable: [406, 'invalid_request'],
   precondition_failed: [412, 'invalid_request'],
   precondition_required: [428, 'invalid_request'],
+  expectation_failed: [417, 'invalid_request'],
   conflict: [409, 'invalid_request'],
   idempotency_mismatch: [422, 'invalid_request'],
   in_progress: [409, 'invalid_request'],

@@ -14,6 +14,7 @@ const answers = {
   conflict: [409, 'EMAIL_ALREADY_EXISTS'],
   precondition_failed: [412, 'PRECONDITION_FAILED'],
   precondition_required: [428, 'PRECONDITION_REQUIRED'],
+  expectation_failed: [417, 'EXPECTATION_FAILED'],
   method_not_allowed: [405, 'METHOD_NOT_ALLOWED'],
   not_acceptable: [406, 'NOT_ACCEPTABLE'],
   rate_limited: [429, 'RATE_LIMIT_EXCEEDED'],

@@ -14,6 +14,7 @@ const answers = {
   not_acceptable: [406, 'not_acceptable'],
   precondition_failed: [412, 'precondition_failed'],
   precondition_required: [428, 'precondition_required'],
+  expectation_failed: [417, 'expectation_failed'],
   conflict: [409, 'conflict'],
   idempotency_mismatch: [422, 'idempotency_mismatch'],
   in_progress: [409, 'request_in_progress'],
