@@ -90,6 +90,7 @@ const contracts: readonly Described[] = [
       passwords: createPasswords(),
       confirmation: { confirm: absent, forgive: absent },
       charge: absent,
+      emailLimits: { tryToken: absent },
       publicUrl: undefined,
     }),
     properties: v1Properties,
@@ -103,6 +104,7 @@ const contracts: readonly Described[] = [
       confirmation: { confirm: absent, forgive: absent },
       recovery: { request: absent, reset: absent },
       tokens: { issue: absent },
+      emailLimits: { tryToken: absent },
       verifyToken: undefined,
       pictures: {
         ...{ maxBytes: 0, receive: absent, glance: () => undefined, render: absent },
@@ -252,9 +254,11 @@ function policies(): string {
 
 function operationRows(): string[][] {
   return Object.entries(operations).map(([name, { words, needs, ...more }]) => {
-    const scope = 'scope' in needs ? needs.scope : policy[needs.action].scope
+    const scope = 'action' in needs ? policy[needs.action].scope : 'scope' in needs ? needs.scope : undefined
     const own = 'writes' in more ? 'those of *service*; with `admin` those of *admin*' : '–'
-    return [code(name.replace(':id', '{id}')), code(scope), `Insufficient permissions to ${words}`, own]
+    const told = scope === undefined ? '–' : `Insufficient permissions to ${words}`
+    const needed = scope === undefined ? 'none; what was mailed' : code(scope)
+    return [code(name.replaceAll(/:(\w+)/g, '{$1}')), needed, told, own]
   })
 }
 

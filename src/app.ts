@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import { type Authenticator, createAuthenticator } from './access/authenticate.ts'
 import { createConfirmation } from './access/confirmation.ts'
 import { createDoor, isAllowedOrigin } from './access/door.ts'
+import { createEmailLimits, newSecret } from './access/email-limits.ts'
 import { createGate } from './access/gate.ts'
 import { createKeys, recogniseKeys } from './access/keys.ts'
 import { createLimits } from './access/limits.ts'
@@ -20,6 +21,7 @@ import { admit, createCharge } from './contracts/admit.ts'
 import { adoption } from './contracts/adoption/routes.ts'
 import { community } from './contracts/community/routes.ts'
 import type { Contract } from './contracts/contract.ts'
+import { email } from './contracts/email/routes.ts'
 import { records } from './contracts/records/routes.ts'
 import { v1 } from './contracts/v1/routes.ts'
 import { createDirectory } from './directory/directory.ts'
@@ -35,7 +37,7 @@ import { document } from './server/openapi.ts'
 import { operate } from './server/operations.ts'
 import { servePictures } from './server/pictures.ts'
 import { createServer } from './server/server.ts'
-import { newUid } from './uid.ts'
+import { newEmailChangeId, newUid } from './uid.ts'
 
 export interface AppOptions {
   readonly config: Config
@@ -48,10 +50,13 @@ export interface AppOptions {
 /** The service, put together: everything that it consists of is named here. */
 export async function createApp({ config, store, log, pace }: AppOptions): Promise<FastifyInstance> {
   const onMail = () => mailing.wake()
-  const own = { now: Date.now, newChangeId: randomUUID, newUid, onMail }
-  const directory = createDirectory({ store, rules: config, ...own })
   const door = createDoor({ open: config.openContracts, origins: config.corsOrigins })
   const { limits, counting, shared } = await limit(config, log)
+  const emailLimits = createEmailLimits(counting)
+  const { admit: admitMail } = emailLimits
+  const emails = { mode: config.emailChange, newId: newEmailChangeId, newSecret, admit: admitMail }
+  const own = { now: Date.now, newChangeId: randomUUID, newUid, onMail, emails }
+  const directory = createDirectory({ store, rules: config, ...own })
   const strangers = limits && { strangers: limits.strangers }
   const people = createPeople(store.credentials)
   const passwords = createPasswords()
@@ -85,11 +90,24 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
   const contracts: readonly Contract[] = [
     records({ upsert: config.recordsUpsert }),
     community({
-      ...{ publicUrl: config.publicUrl, passwords, confirmation, recovery, tokens: personTokens, pictures },
+      ...{
+        publicUrl: config.publicUrl,
+        passwords,
+        confirmation,
+        emailLimits,
+        recovery,
+        tokens: personTokens,
+        pictures,
+      },
       verifyToken: signed?.verify,
     }),
-    v1({ keys, clients, passwords, confirmation, charge: createCharge(limits), publicUrl: config.publicUrl }),
+    v1({
+      ...{ keys, clients, passwords, confirmation, emailLimits },
+      charge: createCharge(limits),
+      publicUrl: config.publicUrl,
+    }),
     contract,
+    email({ limits: emailLimits }),
     adoption,
   ]
 
@@ -108,6 +126,12 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
     await app.register(async (scope) => {
       admit(scope, contract, gate)
       contract.routes(scope, directory)
+    })
+    const { name, openRoutes } = contract
+    if (openRoutes === undefined) continue
+    await app.register(async (scope) => {
+      admit(scope, { name, knowsCredentials: false, givesCredentials: true }, gate)
+      openRoutes(scope, directory)
     })
   }
   app.addHook('onListen', async () => mailing.start())

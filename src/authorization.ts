@@ -9,7 +9,7 @@ import type { People } from './access/people.ts'
 import type { Recovery } from './access/recovery.ts'
 import { createSignIn } from './access/sign-in.ts'
 import type { Count, Rate } from './access/windows.ts'
-import { errorPage } from './contracts/oauth/pages.ts'
+import { errorPage } from './contracts/html.ts'
 import { oauth } from './contracts/oauth/routes.ts'
 import type { Store } from './directory/store.ts'
 

@@ -26,6 +26,7 @@ test('nothing set: this machine only, data beside the service, the open contract
     corsOrigins: [],
     recordsUpsert: true,
     requireIfMatch: false,
+    emailChange: 'direct',
     roles: ['user', 'admin'],
     maxBody: 1_048_576,
     maxPicture: 10_485_760,
@@ -107,6 +108,8 @@ test.for<[name: string, text: string, key: keyof Config, value: unknown]>([
     'publicUrl',
     'http://api.example.com:8080/people',
   ],
+  ['ROSTER_EMAIL_CHANGE', 'confirm-new', 'emailChange', 'confirm-new'],
+  ['ROSTER_EMAIL_CHANGE', 'confirm-both', 'emailChange', 'confirm-both'],
   ['ROSTER_RECORDS_UPSERT', 'on', 'recordsUpsert', true],
   ['ROSTER_RECORDS_UPSERT', 'off', 'recordsUpsert', false],
   ['ROSTER_REQUIRE_IF_MATCH', 'on', 'requireIfMatch', true],
@@ -206,6 +209,9 @@ const wrong: readonly (readonly [name: string, text: string, hint: string])[] = 
     '10.0.0.0/8/8',
     '10.0.0',
   ].map((text) => ['ROSTER_TRUST_PROXY', text, 'must list addresses and networks'] as const),
+  ...['', 'confirm', 'Direct', 'confirm-new,confirm-both'].map(
+    (text) => ['ROSTER_EMAIL_CHANGE', text, 'must be one of direct, confirm-new, confirm-both'] as const,
+  ),
   ...['', 'true', 'On', '1'].map(
     (text) => ['ROSTER_RECORDS_UPSERT', text, 'must be one of on, off'] as const,
   ),

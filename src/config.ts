@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { isLoopbackAddress, type Openness } from './access/door.ts'
 import type { Issuer } from './access/outside-issuers.ts'
 import type { Rate } from './access/windows.ts'
+import { type EmailChangeMode, emailChangeModes } from './directory/email-change.ts'
 import { mailFrom, smtpUrl } from './mail/settings.ts'
 
 /** The only reader of the environment: one table gives each setting's parser, default and documentation. */
@@ -100,6 +101,12 @@ export const settings = {
     'off',
     'Whether who changes, replaces or deletes a user has to send If-Match, through every contract (428 otherwise), `on` or `off`; counters, passwords and e-mail changes have requests of their own and need none',
     onOff,
+  ),
+  emailChange: setting(
+    'ROSTER_EMAIL_CHANGE',
+    'direct',
+    'How addresses are changed by API keys, and by people for whom your own backend signs tokens: `direct` at once, `confirm-new` when whoever reads the new mailbox has confirmed it, `confirm-both` when the old mailbox has as well. Other people always confirm by the new one at least',
+    oneOf<EmailChangeMode>(...emailChangeModes),
   ),
   roles: setting(
     'ROSTER_ROLES',

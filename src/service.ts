@@ -1,8 +1,9 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
 import { addDemoPeople, lendPassword, revokeDemoKey, writeDemoCredentials } from './demo.ts'
+import { expireEmailChanges } from './directory/email-changes.ts'
 import { openStore, whereabouts } from './stores.ts'
 import { keepTidy } from './tidy.ts'
 
@@ -46,11 +47,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const url = await app.listen({ host: config.host, port: config.port })
     log.info({ url, docs: `${url}/docs`, data: whereabouts(config) }, 'ready')
     served.prepareSearch()
-    const endTidying = keepTidy(store, Date.now)
+    const expireChanges = (at: number) => expireEmailChanges(store, { at, newChangeId: randomUUID })
+    const tidying = [keepTidy(store, Date.now), keepTidy({ expire: expireChanges }, Date.now)]
     return {
       url,
       close: async () => {
-        endTidying()
+        for (const endTidying of tidying) endTidying()
         // A connection whose last answer leaves while we stop would stay open until its client lets go.
         const sweep = setInterval(() => app.server.closeIdleConnections(), 50)
         // A request that never arrives whole was not accepted.

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import type { TestApp } from './app.ts'
 
 /**
@@ -101,4 +101,34 @@ export async function client({ call, keyWith }: TestApp, asked: object) {
   if (status !== 201) throw new Error(`no client: ${JSON.stringify(body)}`)
   const { client_id, client_secret } = body as { client_id: string; client_secret: string | null }
   return { id: client_id, secret: client_secret ?? '' }
+}
+
+/** The header with an access token of a person's, from the authorization code flow with PKCE (RFC 7636). */
+export async function signedIn(
+  roster: TestApp,
+  who: { readonly name: string; readonly password: string },
+): Promise<{ readonly authorization: string }> {
+  const redirect_uri = 'http://127.0.0.1:9/back'
+  const { id } = await client(roster, {
+    scopes: ['read', 'write'],
+    redirect_uris: [redirect_uri],
+    public: true,
+  })
+  const verifier = randomUUID() + randomUUID()
+  const challenge = createHash('sha256').update(verifier).digest('base64url')
+  const query = new URLSearchParams({
+    ...{ client_id: id, redirect_uri, response_type: 'code', scope: 'read write', state: 's' },
+    ...{ code_challenge: challenge, code_challenge_method: 'S256' },
+  })
+  const back = await authorize(createBrowser(roster.url), `/oauth/authorize?${query}`, who)
+  const answer = await fetch(`${roster.url}/oauth/token`, {
+    method: 'POST',
+    body: new URLSearchParams({
+      ...{ grant_type: 'authorization_code', client_id: id, redirect_uri, code_verifier: verifier },
+      code: back.searchParams.get('code') ?? '',
+    }),
+  })
+  const { access_token } = (await answer.json()) as { access_token?: string }
+  if (access_token === undefined) throw new Error(`no token: ${answer.status}`)
+  return { authorization: `Bearer ${access_token}` }
 }

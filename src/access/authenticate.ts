@@ -30,6 +30,7 @@ export interface Credential extends Pick<Actor, 'id' | 'scopes'> {
   readonly ended?: string | undefined
   /** The only contract that it is good for. */
   readonly contract?: string
+  readonly vouched?: true
 }
 
 /** One kind of bearer token. */
@@ -156,7 +157,7 @@ export function createAuthenticator({ recognisers, used, now, strangers }: Authe
   }
 
   function actorOf({ credential, actors }: Known, contract: string, at: number): Actor {
-    const { kind, id, scopes, expiresAt, ended } = credential
+    const { kind, id, scopes, expiresAt, ended, vouched } = credential
     if (ended !== undefined) throw invalidToken(ended)
     if (expiresAt !== null && expiresAt <= at) throw invalidToken(`The ${nounOf[kind]} has expired`)
     if (kind === 'key') uses.set(id, at)
@@ -164,7 +165,7 @@ export function createAuthenticator({ recognisers, used, now, strangers }: Authe
     if (actor === undefined) {
       if (contract !== (credential.contract ?? contract))
         throw invalidToken(`This token is good for the contract ${credential.contract} only`)
-      actor = { kind, id, scopes, contract }
+      actor = { kind, id, scopes, contract, ...(vouched && { vouched }) }
       actors.set(contract, actor)
     }
     return actor

@@ -50,7 +50,10 @@ function sign(claims: unknown, header: unknown = { alg: 'HS256', typ: 'JWT' }, k
 }
 
 const claims = { user_id: 3, token_type: 'access', exp: seconds + 60, iat: seconds, jti: 'a1' }
-const person = { kind: 'person', id: '3', scopes: ['read', 'write'], contract: 'community' }
+const person = {
+  ...{ kind: 'person', id: '3', scopes: ['read', 'write'], contract: 'community' },
+  vouched: true,
+}
 
 describe('a token that is signed with the shared secret', () => {
   test.for<[title: string, token: string]>([

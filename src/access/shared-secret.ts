@@ -67,7 +67,8 @@ export function createSharedSecretTokens({ secret, people, now }: SharedSecretOp
       const { userId, issuedAt, expiresAt } = await read(token)
       const ended = await people.endOf(userId, issuedAt)
       const id = String(userId)
-      return { kind: 'person', id, scopes: ['read', 'write'], expiresAt, ended, contract: 'community' }
+      const person = { kind: 'person', id, scopes: ['read', 'write'] } as const
+      return { ...person, expiresAt, ended, contract: 'community', vouched: true }
     },
   }
 }

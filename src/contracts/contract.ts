@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Actor } from '../directory/actor.ts'
-import type { Context, Directory } from '../directory/directory.ts'
+import type { Context, Directory, Result } from '../directory/directory.ts'
 import type { Code, Problem } from '../directory/errors.ts'
 
 /** What every wire API is to the service: one of these, and a line in app.ts. */
@@ -15,6 +15,8 @@ export interface Contract {
   /** Whether errors at this address are to be told in this contract's shape. */
   readonly owns: (method: string, path: string) => boolean
   readonly routes: (app: FastifyInstance, directory: Directory) => void
+  /** Those that need no credentials, and look at none. */
+  readonly openRoutes?: (app: FastifyInstance, directory: Directory) => void
   /** @param asked what was asked for, where that could be read */
   readonly refuse: (refused: Refused, requestId: string, asked?: Asked) => Answer
 }
@@ -65,4 +67,9 @@ export function goneSignal({ raw }: FastifyReply): AbortSignal {
 /** Whether a path is one of the given places or lies under it. */
 export function isUnder(path: string, ...places: readonly string[]): boolean {
   return places.some((place) => path === place || path.startsWith(`${place}/`))
+}
+
+/** Says that the address that was sent waits to be confirmed: what is answered has the one as it is. */
+export function markPending(reply: FastifyReply, { pending }: Pick<Result, 'pending'>): void {
+  if (pending) reply.header('roster-pending', 'email')
 }

@@ -145,7 +145,7 @@ export interface ChangeEmail extends Circumstances, Request {
     | {
         readonly do: 'correct'
         /** As sent, and judged as a field is. */
-        readonly email: string
+        readonly email: unknown
         readonly secrets: Secrets
         readonly isTaken?: boolean
         readonly isHandedOut?: boolean | undefined

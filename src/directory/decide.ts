@@ -115,7 +115,8 @@ function decideUpdate(current: User | undefined, command: Update | Replace, rule
   const { confirm } = command
   const problems = [...applied.problems]
   if (command.shown !== undefined) problems.push(...moved(command.shown, current))
-  if (confirm?.isAll && applied.problems.length === 0 && applied.changed.length === 0) problems.push(isTheirs)
+  const isSound = problems.length === 0 && !command.problems?.length
+  if (confirm?.isAll && isSound && applied.changed.length === 0) problems.push(isTheirs)
   const refused =
     judge(command, applied, problems) ??
     unmet(command, current) ??
@@ -263,22 +264,20 @@ function decideEmailChange(current: User | undefined, command: ChangeEmail, rule
     if (!isVisible(current)) return refuse(userNotFound)
     if (isLockedOut(current, permission?.relation ?? 'self')) return refuse(accountBlocked)
   }
-  const applied =
-    step.do === 'correct'
-      ? apply(
-          current,
-          { ...terms({ ...command, patch: { email: step.email } }), writable: masks.address },
-          rules,
-        )
-      : undefined
-  const same = applied?.changed.length === 0 && applied.problems.length === 0 ? [isTheirs] : []
-  const refused =
-    unsound([...(command.problems ?? []), ...(applied?.problems ?? []), ...same]) ??
-    unmet(command, current) ??
-    outdated(command.basis, current)
+  const patch = step.do === 'correct' ? { email: step.email } : {}
+  const required = step.do === 'correct' && !command.problems?.length ? (['email'] as const) : []
+  const applied = apply(
+    current,
+    { ...terms({ ...command, patch, required }), writable: masks.address },
+    rules,
+  )
+  const isSame = step.do === 'correct' && applied.changed.length === 0
+  const problems = [...(command.problems ?? []), ...applied.problems]
+  if (isSame && problems.length === 0) problems.push(isTheirs)
+  const refused = unsound(problems) ?? unmet(command, current) ?? outdated(command.basis, current)
   if (refused !== undefined) return refuse(refused)
   if (step.do !== 'correct') return toDecision(decideStep(current, command))
-  const email = String(applied?.values.email)
+  const email = String(applied.values.email)
   if (step.isTaken) return refuse(claimsTaken([claim('email', email)]))
   return toDecision(decideStep(current, { ...command, step: { ...step, email } }))
 }

@@ -31,7 +31,7 @@ export interface EmailRules {
    * `rate_limited` where there were too many.
    * @returns takes it back, where none was sent
    */
-  readonly admit: (userId: number, address: string) => Promise<() => void>
+  readonly admit: (userId: number, address: string) => Promise<() => Promise<void>>
 }
 
 export interface EmailChangesOptions {
@@ -49,8 +49,8 @@ export interface RequestAsked extends Request {
   readonly id: number
   /** As sent; what is no address is `invalid`. */
   readonly email: unknown
-  /** The caller brings the token to the person, so no mail goes there. */
-  readonly isHandedOut?: boolean
+  /** The caller is told the token, to bring it to the person; whether it is mailed there as well. */
+  readonly handsOut?: { readonly mailed: boolean } | undefined
 }
 
 export interface EmailStepAsked extends Request {
@@ -112,14 +112,14 @@ export function createEmailChanges({
     work: () => Promise<T>,
     wasSent: (result: T, send: Send) => boolean,
   ): Promise<T> {
-    const takeBack = new Map<Send, () => void>()
+    const takeBack = new Map<Send, () => Promise<void>>()
     try {
       for (const send of sends) takeBack.set(send, await needed().admit(send.id, send.email))
       const result = await work()
       for (const send of sends) if (wasSent(result, send)) takeBack.delete(send)
       return result
     } finally {
-      for (const give of takeBack.values()) give()
+      for (const give of takeBack.values()) await give()
     }
   }
 
@@ -132,7 +132,6 @@ export function createEmailChanges({
     { id, patch, dryRun }: Pick<Update, 'id' | 'patch' | 'dryRun'>,
     { always = false, isHandedOut }: RequestOptions = {},
   ): Promise<Prepared> {
-    if (isHandedOut && !actor.vouched) throw new Error('nobody but the operator’s backend is handed a token')
     const by = rules && (confirmersFor(actor, rules.mode) ?? (always ? 'new' : undefined))
     if (rules === undefined || by === undefined) return { confirm: undefined, sends: [] }
     const confirm: Confirm = { by, id: rules.newId(), secrets: secrets(rules), isAll: always, isHandedOut }
@@ -289,20 +288,21 @@ export function createEmailChanges({
      * @returns with the token, where the caller brings it to the person
      */
     async request(context: Context, asked: RequestAsked): Promise<StepResult & { readonly token?: string }> {
-      const { id, email, isHandedOut, ...request } = asked
+      const { id, email, handsOut, ...request } = asked
       allow(context.actor, 'change_email', id)
+      if (handsOut && !context.actor.vouched) throw new Error('only the operator’s backend is handed tokens')
       const patch = { email }
       let token: string | undefined
       const result = await confirmed(
         context,
-        { ...request, id, patch, required: ['email'] as const },
+        { ...request, id, patch, required: request.problems?.length ? [] : (['email'] as const) },
         ({ confirm, ...all }) => {
-          if (isHandedOut && confirm !== undefined) token = tokenOf(confirm.id, confirm.secrets.new)
+          if (handsOut && confirm !== undefined) token = tokenOf(confirm.id, confirm.secrets.new)
           const { actor, requestId } = context
           const own = { actor, requestId, changeId: newChangeId(), at: now() }
           return carryOut({ ...all, ...own, kind: 'update', confirm })
         },
-        { always: true, isHandedOut },
+        { always: true, isHandedOut: handsOut && !handsOut.mailed },
       )
       const { email_change } = result.user
       const change = email_change === null ? undefined : await store.emailChanges.get(email_change)
@@ -310,13 +310,14 @@ export function createEmailChanges({
     },
 
     /** To another address: a new mail goes there, and what was confirmed is to be confirmed anew. */
-    correct(context: Context, asked: EmailStepAsked & { readonly email: string }): Promise<StepResult> {
+    /** @param asked with the address as sent */
+    correct(context: Context, asked: EmailStepAsked & { readonly email: unknown }): Promise<StepResult> {
       const { email, ...request } = asked
       const stepOn = async (): Promise<Step> => {
-        const taken = await isTaken(context.actor, asked.id, email)
+        const taken = typeof email === 'string' && (await isTaken(context.actor, asked.id, email))
         return { do: 'correct', email, secrets: secrets(needed()), isTaken: taken }
       }
-      return step(context, request, stepOn, { email })
+      return step(context, request, stepOn, typeof email === 'string' ? { email } : undefined)
     },
 
     /** Sends the mails once more that ask for a confirmation; those sent before are worth nothing then. */

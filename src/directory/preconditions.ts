@@ -25,11 +25,11 @@ function matches(versions: '*' | readonly number[], current: User | undefined): 
 }
 
 /** RFC 6585, section 3: where the operator wants it, who changes somebody says which version they know. The operator need not. */
-export function unguarded(
-  { ifMatch, actor }: Update | Replace | Lifecycle,
-  rules: Rules,
-): Refusal | undefined {
-  const isAsked = rules.requireIfMatch && actor.contract !== 'operator'
+export function unguarded(command: Update | Replace | Lifecycle, rules: Rules): Refusal | undefined {
+  const { ifMatch, actor } = command
+  // Asking for another address, and for nothing else, changes none of what is shown.
+  const isRequest = 'confirm' in command && command.confirm?.isAll
+  const isAsked = rules.requireIfMatch && actor.contract !== 'operator' && !isRequest
   return isAsked && ifMatch === undefined ? refusal('precondition_required', versionNeeded) : undefined
 }
 

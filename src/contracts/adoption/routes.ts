@@ -3,7 +3,7 @@ import { userNotFound } from '../../directory/decide.ts'
 import type { Directory, Result } from '../../directory/directory.ts'
 import { DirectoryError } from '../../directory/errors.ts'
 import { parseId } from '../../directory/user.ts'
-import { type Contract, context, isUnder } from '../contract.ts'
+import { type Contract, context, isUnder, markPending } from '../contract.ts'
 import { sendList } from '../list.ts'
 import { listAnswer, listSchema } from '../list-parameters.ts'
 import { decodePreconditions, decodeWrite, entityTag, isNotModified } from '../request.ts'
@@ -72,8 +72,10 @@ function routesAt(app: FastifyInstance, path: string, directory: Directory): voi
   }
 }
 
-function sendUser(reply: FastifyReply, { user }: Result) {
+function sendUser(reply: FastifyReply, result: Result) {
+  const { user } = result
   reply.header('etag', entityTag(user))
+  markPending(reply, result)
   return encodeUser(user)
 }
 

@@ -309,6 +309,65 @@ export const docs = {
     }),
     response: { 204: { type: 'null', description: 'Changed' }, ...refused },
   },
+  changeEmail: {
+    summary: 'Ask for another address of one’s own; it is confirmed first',
+    tags,
+    params,
+    body: contentOf({
+      type: 'object',
+      properties: {
+        new_email: { type: 'string', format: 'idn-email' },
+        confirm: { type: 'boolean', description: 'Answer with the code: for the community’s own backend' },
+        send_email: { type: 'boolean', description: 'Mail the code as well, where the answer has it' },
+      },
+      required: ['new_email'],
+    }),
+    response: {
+      200: {
+        type: 'object',
+        description: 'The code, for whom the community’s own backend speaks',
+        properties: { validation_code: { type: 'string' } },
+        required: ['validation_code'],
+      },
+      204: { type: 'null', description: 'A mail is on its way' },
+      ...refused,
+    },
+  },
+  confirmEmail: {
+    summary: 'Confirm a new address by the code; no credentials are needed',
+    tags,
+    params,
+    body: contentOf({
+      type: 'object',
+      properties: {
+        new_email: { type: 'string', format: 'idn-email' },
+        validation_code: { type: 'string', description: 'Good once, for a day, for this user and address' },
+      },
+      required: ['new_email', 'validation_code'],
+    }),
+    response: { 204: { type: 'null', description: 'Confirmed' }, ...refused },
+  },
+  checkEmailToken: {
+    summary: 'Whether a code would confirm a new address of this user now',
+    tags,
+    params,
+    querystring: {
+      type: 'object',
+      properties: {
+        token: { type: 'string' },
+        email_token: { type: 'string', description: 'Another name of `token`' },
+      },
+    },
+    response: {
+      200: {
+        type: 'object',
+        description: 'Whether it would',
+        properties: { is_valid: { type: 'boolean' } },
+        required: ['is_valid'],
+      },
+      ...refused,
+    },
+  },
   createAccount: {
     summary: 'Make an account, for administrators',
     tags,

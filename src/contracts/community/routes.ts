@@ -6,12 +6,14 @@ import type {
   RouteHandlerMethod,
 } from 'fastify'
 import type { Confirmation } from '../../access/confirmation.ts'
+import type { EmailLimits } from '../../access/email-limits.ts'
 import { createPasswordChange } from '../../access/password-change.ts'
 import type { Pictures } from '../../media/pictures.ts'
 import { type Contract, isUnder } from '../contract.ts'
 import { type AccountOptions, createAccount } from './account.ts'
 import { bodyTypes, requireJsonAccepted } from './decode.ts'
 import { docs } from './docs.ts'
+import { createEmail } from './email.ts'
 import { refuse } from './errors.ts'
 import { createMatch } from './match.ts'
 import { createPassword } from './password.ts'
@@ -29,13 +31,14 @@ export interface CommunityOptions {
   readonly confirmation: Confirmation
   readonly recovery: RecoveryOptions['recovery']
   readonly tokens: RecoveryOptions['tokens']
+  readonly emailLimits: Pick<EmailLimits, 'tryToken'>
   readonly verifyToken: AccountOptions['verifyToken']
   readonly pictures: Pictures
 }
 
 /** The community's API, `/api/v2/…`. */
 export function community(options: CommunityOptions): Contract {
-  const { publicUrl, passwords, confirmation, recovery, tokens, pictures, verifyToken } = options
+  const { publicUrl, passwords, confirmation, emailLimits, recovery, tokens, pictures, verifyToken } = options
   return {
     name: 'community',
     knowsCredentials: true,
@@ -51,6 +54,7 @@ export function community(options: CommunityOptions): Contract {
       const change = createPasswordChange({ directory, passwords, confirmation })
       const password = createPassword({ people, change })
       const { recover, reset } = createRecoveryRoutes({ recovery, tokens })
+      const email = createEmail({ directory, people, limits: emailLimits })
       const match = createMatch({ directory, people })
       const add = adder(app)
 
@@ -68,6 +72,9 @@ export function community(options: CommunityOptions): Contract {
       add('GET', '/api/v2/user/:id/settings', docs.settings, settings.get)
       add('PATCH', '/api/v2/user/:id/settings', docs.updateSettings, settings.update)
       add('PATCH', '/api/v2/user/:id/change_password', docs.changePassword, password)
+      add('PATCH', '/api/v2/user/:id/change_email', docs.changeEmail, email.change)
+      add('POST', '/api/v2/user/:id/confirm_email', docs.confirmEmail, email.confirm)
+      add('GET', '/api/v2/user/:id/check_email_token', docs.checkEmailToken, email.check)
       add('POST', '/api/v2/account/create', docs.createAccount, account.create)
       add('GET', '/api/v2/account/search', docs.searchAccount, account.search)
       add('POST', '/api/v2/account/recover', docs.recover, recover)

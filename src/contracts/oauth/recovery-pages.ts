@@ -1,4 +1,4 @@
-import { alertOf, escapeHtml, type Page, page } from './pages.ts'
+import { alertOf, escapeHtml, type Page, page } from '../html.ts'
 
 /** The pages for who has forgotten the password. */
 

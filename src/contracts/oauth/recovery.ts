@@ -2,10 +2,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { faultOfChosenPassword } from '../../access/password-rule.ts'
 import type { Recovery } from '../../access/recovery.ts'
 import { type Code, DirectoryError } from '../../directory/errors.ts'
+import { errorPage, formOf, type Page, sendPage, tooOften } from '../html.ts'
 import { baseOf } from './exchange.ts'
-import { errorPage, type Page } from './pages.ts'
 import { askedPage, askPage, choosePage, chosenPage, endedLinkPage } from './recovery-pages.ts'
-import { formOf, sendPage, tooOften } from './sign-in.ts'
 
 export interface RecoveryOptions {
   readonly recovery: Recovery

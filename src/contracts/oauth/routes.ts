@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { AuthorizationServer } from '../../access/oauth-server.ts'
 import { type Contract, isUnder } from '../contract.ts'
+import { formOf, policyOf } from '../html.ts'
 import { refuse } from './errors.ts'
 import { baseOf, exchange } from './exchange.ts'
-import { policyOf } from './pages.ts'
 import { type RecoveryOptions, recoveryRoutes } from './recovery.ts'
-import { createSignInRoutes, formOf, type SignInOptions } from './sign-in.ts'
+import { createSignInRoutes, type SignInOptions } from './sign-in.ts'
 
 export interface OauthOptions extends SignInOptions, RecoveryOptions {
   readonly server: AuthorizationServer

@@ -6,8 +6,9 @@ import type { AuthorizationServer } from '../../access/oauth-server.ts'
 import { errors } from '../../access/oidc.ts'
 import type { SignIn } from '../../access/sign-in.ts'
 import type { User } from '../../directory/user.ts'
+import { errorPage, formOf, type Page, sendPage, tooOften } from '../html.ts'
 import { baseOf, messageOf, Recorded } from './exchange.ts'
-import { consentPage, errorPage, type Page, policyOf, signInPage } from './pages.ts'
+import { consentPage, signInPage } from './pages.ts'
 
 export interface SignInOptions {
   readonly server: AuthorizationServer
@@ -157,41 +158,10 @@ const foreign = errorPage(
   'The form was sent from another page. Go back to where you came from, and try again.',
 )
 
-export function tooOften(seconds: number): string {
-  const minutes = Math.ceil(seconds / 60)
-  return `That was tried too often. Wait ${minutes} ${minutes === 1 ? 'minute' : 'minutes'} and try again.`
-}
-
 /** What the client asks for and was not decided on yet. */
 function scopesOf({ prompt }: Interaction): string[] {
   const { missingOIDCScope } = prompt.details as { readonly missingOIDCScope?: readonly string[] }
   return [...(missingOIDCScope ?? [])].filter((scope) => scope !== 'admin')
-}
-
-/** @param referrer what the browser may tell of the page's address (Referrer Policy) */
-export function sendPage(
-  reply: FastifyReply,
-  status: number,
-  page: Page,
-  referrer: 'same-origin' | 'no-referrer' = 'same-origin',
-): FastifyReply {
-  return reply
-    .code(status)
-    .headers({
-      'content-type': 'text/html; charset=utf-8',
-      'content-security-policy': policyOf(page),
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-      'x-frame-options': 'DENY',
-      'referrer-policy': referrer,
-    })
-    .send(page.html)
-}
-
-/** What a form says; undefined where it is none. */
-export function formOf({ body, headers }: FastifyRequest): URLSearchParams | undefined {
-  const isForm = /^application\/x-www-form-urlencoded *(;|$)/i.test(headers['content-type'] ?? '')
-  return isForm && body instanceof Buffer ? new URLSearchParams(body.toString()) : undefined
 }
 
 /** Whether a browser that tells where a form comes from tells that it comes from here. */

@@ -2,6 +2,7 @@ import type { FastifyReply } from 'fastify'
 import type { Change } from '../../directory/change.ts'
 import type { Result } from '../../directory/directory.ts'
 import type { User } from '../../directory/user.ts'
+import { markPending } from '../contract.ts'
 import { entityTag } from '../request.ts'
 import { markReplay } from './options.ts'
 
@@ -9,6 +10,7 @@ type Encode = (user: User) => object
 
 /** What a write is answered with: the user as it is now, or what would have come of it. */
 export function sendUser(reply: FastifyReply, result: Result, encode: Encode): unknown {
+  markPending(reply, result)
   if (result.fields !== undefined) return sendPreview(reply, previewOf(result, encode))
   reply.header('etag', entityTag(result.user))
   markReplay(reply, result)

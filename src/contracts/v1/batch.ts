@@ -185,12 +185,13 @@ function tell(
   if (result.outcome === 'refused') return toldOf(result.refusal, requestId, operation)
   const status = result.outcome === 'created' ? 201 : 200
   const body = encodeUser(result.user)
+  const pending = result.pending && { pending: ['email'] }
   if (!dryRun) {
     const etag = entityTag(result.user)
-    return { status, etag, body, ...(result.replayed && { replayed: true }) }
+    return { status, etag, body, ...pending, ...(result.replayed && { replayed: true }) }
   }
   const { changes } = previewOf(result, encodeUser)
-  return { status, body, changes }
+  return { status, body, ...pending, changes }
 }
 
 function toldOf(refused: Refusal, requestId: string, operation: Operation | undefined): object {

@@ -8,8 +8,8 @@ import { profileProperties, properties } from './wire.ts'
 
 /** What the OpenAPI document and the serializer are told of each route. */
 
-const time = { type: 'string', format: 'date-time' } as const
-const id = {
+export const time = { type: 'string', format: 'date-time' } as const
+export const id = {
   type: 'string',
   description: 'The unique id of the user',
   examples: ['usr_123abc456def'],
@@ -45,7 +45,7 @@ function sentAs(fields: Readonly<Record<string, FieldName>>): Record<string, Sch
   return Object.fromEntries(described)
 }
 
-function object(members: Readonly<Record<string, Schema>>, required = Object.keys(members)) {
+export function object(members: Readonly<Record<string, Schema>>, required = Object.keys(members)) {
   return { type: 'object', properties: members, required, additionalProperties: false } as const
 }
 
@@ -72,15 +72,17 @@ const list = {
   required: ['data', 'meta', 'links'],
 } as const
 
-const tags = ['v1']
-const refused = { '4xx': errorSchema, '5xx': errorSchema }
+export const tags = ['v1']
+export const refused = { '4xx': errorSchema, '5xx': errorSchema }
 const params = object({ id })
 const common = { tags }
 const one = { ...common, params }
 const ifNoneMatch = conditions({ 'If-None-Match': 'Only if the user is not at this ETag any more (304)' })
-const key = { 'Idempotency-Key': 'Carries the request out once, however often it is sent within a day' }
+export const key = {
+  'Idempotency-Key': 'Carries the request out once, however often it is sent within a day',
+}
 const guarded = conditions({ 'If-Match': 'Only if the user is still at this ETag', ...key })
-const querystring = {
+export const querystring = {
   type: 'object',
   properties: {
     dry_run: { type: 'string', enum: ['true'], description: 'Only tells what would come of it' },
@@ -166,6 +168,7 @@ const result = {
     status: { type: 'integer', description: 'As if the operation had been sent alone' },
     etag: { type: 'string', description: 'Of the user as it is then' },
     body: { type: 'object', additionalProperties: true },
+    pending: { type: 'array', items: { type: 'string', enum: ['email'] } },
     replayed: { type: 'boolean', description: 'It was carried out before, with the same idempotency key' },
   },
   required: ['status', 'body'],
@@ -178,7 +181,7 @@ const aborted = {
 }
 
 const scopes = { type: 'array', items: { type: 'string', enum: ['read', 'write', 'admin'] } } as const
-const maybeTime = { type: ['string', 'null'], format: 'date-time' } as const
+export const maybeTime = { type: ['string', 'null'], format: 'date-time' } as const
 const keyProperties = {
   id: text,
   name: text,

@@ -127,6 +127,8 @@ const ours: ReadonlySet<string> = new Set([
   'password',
   'current_password',
   'new_password',
+  'token',
+  'email',
   'created_at',
   'updated_at',
 ])

@@ -5,11 +5,13 @@ import type { Action } from '../../directory/policy.ts'
 interface Operation {
   /** As in "Insufficient permissions to delete user". */
   readonly words: string
-  /** The row of directory/policy.ts that answers, or the scope where there is none. */
-  readonly needs: { readonly action: Action } | { readonly scope: Scope }
+  /** The row of directory/policy.ts that answers, the scope where there is none, or what was mailed. */
+  readonly needs: { readonly action: Action } | { readonly scope: Scope } | typeof mailedToken
   /** Whether it writes fields, so that the caller's own ones matter. */
   readonly writes?: true
 }
+
+const mailedToken = { token: 'of a mail' } as const
 
 /** Every operation of the contract, by method and route. */
 export const operations = {
@@ -19,6 +21,20 @@ export const operations = {
   'GET /v1/users/:id': { words: 'read user', needs: { action: 'read' } },
   'PATCH /v1/users/:id': { words: 'update user', needs: { action: 'update' }, writes: true },
   'PUT /v1/users/:id/password': { words: 'change password', needs: { action: 'password' } },
+  'GET /v1/users/:id/email-changes': { words: 'read e-mail changes', needs: { action: 'read' } },
+  'POST /v1/users/:id/email-changes': { words: 'change the address', needs: { action: 'change_email' } },
+  'GET /v1/users/:id/email-changes/:change_id': { words: 'read e-mail changes', needs: { action: 'read' } },
+  'PATCH /v1/users/:id/email-changes/:change_id': {
+    ...{ words: 'change the address', needs: { action: 'change_email' } },
+  },
+  'DELETE /v1/users/:id/email-changes/:change_id': {
+    ...{ words: 'change the address', needs: { action: 'change_email' } },
+  },
+  'POST /v1/users/:id/email-changes/:change_id/resend': {
+    ...{ words: 'change the address', needs: { action: 'change_email' } },
+  },
+  'POST /v1/users/:id/email-changes/:change_id/confirm': { words: 'confirm an address', needs: mailedToken },
+  'POST /v1/users/:id/email-changes/:change_id/revert': { words: 'undo a change', needs: mailedToken },
   'DELETE /v1/users/:id': { words: 'delete user', needs: { action: 'erase' } },
   'GET /v1/users/:id/profile': { words: 'read profile', needs: { action: 'read' } },
   'PATCH /v1/users/:id/profile': { words: 'update profile', needs: { action: 'update' }, writes: true },

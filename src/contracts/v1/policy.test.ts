@@ -49,6 +49,26 @@ const may: Readonly<Record<OperationName, readonly ActorName[]>> = {
   'PATCH /v1/users/:id/profile': ['write', 'read and write', 'admin'],
   'GET /v1/users/:id/counters': ['read', 'read and write', 'admin'],
   'PATCH /v1/users/:id/counters': ['write', 'read and write', 'admin'],
+  'GET /v1/users/:id/email-changes': ['read', 'read and write', 'admin'],
+  'POST /v1/users/:id/email-changes': ['write', 'read and write', 'admin'],
+  'GET /v1/users/:id/email-changes/:change_id': ['read', 'read and write', 'admin'],
+  'PATCH /v1/users/:id/email-changes/:change_id': ['write', 'read and write', 'admin'],
+  'DELETE /v1/users/:id/email-changes/:change_id': ['write', 'read and write', 'admin'],
+  'POST /v1/users/:id/email-changes/:change_id/resend': ['write', 'read and write', 'admin'],
+  'POST /v1/users/:id/email-changes/:change_id/confirm': [
+    'nobody',
+    'read',
+    'write',
+    'read and write',
+    'admin',
+  ],
+  'POST /v1/users/:id/email-changes/:change_id/revert': [
+    'nobody',
+    'read',
+    'write',
+    'read and write',
+    'admin',
+  ],
   'GET /v1/user': ['read', 'read and write', 'admin'],
   'GET /v1/keys': ['admin'],
   'POST /v1/keys': ['admin'],
@@ -73,6 +93,10 @@ const bodies: Readonly<Partial<Record<OperationName, () => unknown>>> = {
   }),
   'PATCH /v1/users/:id/profile': () => ({ bio: 'x' }),
   'PATCH /v1/users/:id/counters': () => ({ posts_counter: { increment: 1 } }),
+  'POST /v1/users/:id/email-changes': () => ({ email: `other${++made}@example.org` }),
+  'PATCH /v1/users/:id/email-changes/:change_id': () => ({ email: `other${++made}@example.org` }),
+  'POST /v1/users/:id/email-changes/:change_id/confirm': () => ({ token: 'x' }),
+  'POST /v1/users/:id/email-changes/:change_id/revert': () => ({ token: 'x' }),
   'POST /v1/keys': () => ({ name: 'x', scopes: ['read'] }),
   'POST /v1/clients': () => ({ name: 'x', scopes: ['read'] }),
 }
@@ -82,7 +106,7 @@ const cells = Object.keys(operations).flatMap((name) =>
 )
 
 test('every route of the contract is an operation of the table', () => {
-  const routes = Object.keys(operations).map((name) => name.replace(':id', '{id}'))
+  const routes = Object.keys(operations).map((name) => name.replaceAll(/:(\w+)/g, '{$1}'))
   const document = roster.app.swagger() as { paths: Record<string, object> }
   const documented = Object.entries(document.paths)
     .filter(([path]) => path.startsWith('/v1'))
@@ -94,7 +118,11 @@ test.for(cells)('%s by a caller with %s', async ([name, actor]) => {
   const isOfAdmin = /keys|clients/.test(name)
   const id = isOfAdmin ? 'nobody' : name.includes(':id') ? await create() : ''
   const rows = await roster.everything()
-  const { status, body } = await call(actor, name.replace(':id', id), bodies[name]?.())
+  const { status, body } = await call(
+    actor,
+    name.replace(':id', id).replace(':change_id', 'emc_none'),
+    bodies[name]?.(),
+  )
   if (may[name].includes(actor)) return expect([401, 403]).not.toContain(status)
   expect(status).toBe(actor === 'nobody' ? 401 : 403)
   const message = `Insufficient permissions to ${operations[name].words}`

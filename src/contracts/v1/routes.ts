@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifySchema, RouteHandlerMethod } from 'fastify'
 import type { Confirmation } from '../../access/confirmation.ts'
+import type { EmailLimits } from '../../access/email-limits.ts'
 import type { Keys } from '../../access/keys.ts'
 import type { Clients } from '../../access/oauth-clients.ts'
 import type { Passwords } from '../../access/passwords.ts'
@@ -11,6 +12,8 @@ import { createCounters } from './counters.ts'
 import { createCredentialRoutes } from './credentials.ts'
 import { patchTypes } from './decode.ts'
 import { docs } from './docs.ts'
+import { createEmailChangeRoutes } from './email-changes.ts'
+import { emailChangeDocs } from './email-changes-docs.ts'
 import { refuse } from './errors.ts'
 import { createIds } from './ids.ts'
 import { keysAs } from './keys.ts'
@@ -26,12 +29,14 @@ export interface V1Options {
   readonly confirmation: Confirmation
   /** Counts a request as several. */
   readonly charge: Charge
+  readonly emailLimits: Pick<EmailLimits, 'tryToken'>
   /** What links start with, without a slash at the end; undefined for what each request says. */
   readonly publicUrl: string | undefined
 }
 
 /** The platform API, `/v1/…`. */
-export function v1({ keys, clients, passwords, confirmation, charge, publicUrl }: V1Options): Contract {
+export function v1(options: V1Options): Contract {
+  const { keys, clients, passwords, confirmation, emailLimits, charge, publicUrl } = options
   return {
     name: 'v1',
     knowsCredentials: true,
@@ -43,6 +48,7 @@ export function v1({ keys, clients, passwords, confirmation, charge, publicUrl }
       const password = createPassword({ directory, ids, passwords, confirmation })
       const profile = createProfile({ directory, ids })
       const counters = createCounters({ directory, ids })
+      const emailChanges = createEmailChangeRoutes({ directory, ids, limits: emailLimits })
       const batch = createBatch({ directory, ids, passwords, charge })
       const keyRoutes = createCredentialRoutes(directory, keysAs(keys))
       const clientRoutes = createCredentialRoutes(directory, clientsAs(clients))
@@ -58,6 +64,12 @@ export function v1({ keys, clients, passwords, confirmation, charge, publicUrl }
       add('PATCH', '/v1/users/:id/profile', docs.updateProfile, profile.update, profileTypes)
       add('GET', '/v1/users/:id/counters', docs.getCounters, counters.get)
       add('PATCH', '/v1/users/:id/counters', docs.updateCounters, counters.update, patchTypes)
+      add('GET', changes, emailChangeDocs.list, emailChanges.list)
+      add('POST', changes, emailChangeDocs.request, emailChanges.request)
+      add('GET', change, emailChangeDocs.get, emailChanges.get)
+      add('PATCH', change, emailChangeDocs.correct, emailChanges.correct, 'application/json')
+      add('DELETE', change, emailChangeDocs.cancel, emailChanges.cancel)
+      add('POST', `${change}/resend`, emailChangeDocs.resend, emailChanges.resend)
       add('POST', '/v1/users/batch', docs.batch, batch)
       add('GET', '/v1/keys', docs.listKeys, keyRoutes.list)
       add('POST', '/v1/keys', docs.createKey, keyRoutes.create)
@@ -67,8 +79,18 @@ export function v1({ keys, clients, passwords, confirmation, charge, publicUrl }
       add('DELETE', '/v1/clients/:id', docs.revokeClient, clientRoutes.revoke)
       add('GET', '/v1/user', docs.me, users.me)
     },
+    openRoutes(app, directory) {
+      const ids = createIds(directory)
+      const emailChanges = createEmailChangeRoutes({ directory, ids, limits: emailLimits })
+      const add = adder(app)
+      add('POST', `${change}/confirm`, emailChangeDocs.confirm, emailChanges.confirm)
+      add('POST', `${change}/revert`, emailChangeDocs.revert, emailChanges.revert)
+    },
   }
 }
+
+const changes = '/v1/users/:id/email-changes'
+const change = `${changes}/:change_id`
 
 /** Adds a route, with and without a slash at the end. */
 function adder(app: FastifyInstance) {

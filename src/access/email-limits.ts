@@ -1,0 +1,70 @@
+import { randomBytes } from 'node:crypto'
+import { claim } from '../directory/claims.ts'
+import type { EmailRules } from '../directory/email-changes.ts'
+import { rateLimited } from '../directory/errors.ts'
+import { hashOf } from './authenticate.ts'
+import { secondsOf, subjectOf } from './limits.ts'
+import type { Count, Rate } from './windows.ts'
+
+/** How often a mail may be asked for: in the name of a user, and to an address; and how often a token be wrong. */
+export const emailLimits = {
+  ofUser: { quota: 10, seconds: 3_600 },
+  ofEmail: { quota: 5, seconds: 3_600 },
+  ofTokens: { quota: 30, seconds: 300 },
+  ofTokensOfUser: { quota: 20, seconds: 300 },
+} as const
+
+export interface EmailLimits extends Pick<EmailRules, 'admit'> {
+  /**
+   * Counts a token that somebody brings, until it is known to be right: many wrong ones are guesses.
+   * Rejects with a DirectoryError `rate_limited`, whatever the token is.
+   * @param userId whom it is said to be about, where the caller says so
+   * @returns takes it back
+   */
+  readonly tryToken: (ip: string, userId?: number) => Promise<() => Promise<void>>
+}
+
+/** @param counting makes what counts under a name: in memory, or shared by nodes */
+export function createEmailLimits(counting: (name: string, rate: Rate) => Count): EmailLimits {
+  const ofUser = counting('email-user', emailLimits.ofUser)
+  const ofEmail = counting('email-address', emailLimits.ofEmail)
+  const ofTokens = counting('email-token', emailLimits.ofTokens)
+  const ofTokensOfUser = counting('email-token-user', emailLimits.ofTokensOfUser)
+
+  async function take(
+    all: readonly (readonly [Count, subject: string, Rate])[],
+  ): Promise<() => Promise<void>> {
+    const taken: (readonly [Count, string])[] = []
+    const giveBack = async () => {
+      for (const [count, subject] of taken) await count(subject, -1)
+    }
+    for (const [count, subject, { quota }] of all) {
+      const { used, left } = await count(subject, 1)
+      taken.push([count, subject])
+      if (used <= quota) continue
+      // What is refused uses nothing up.
+      await giveBack()
+      throw rateLimited(secondsOf(left))
+    }
+    return giveBack
+  }
+
+  return {
+    admit: (userId, email) =>
+      take([
+        [ofUser, String(userId), emailLimits.ofUser],
+        [ofEmail, hashOf(claim('email', email).key), emailLimits.ofEmail],
+      ]),
+
+    tryToken: (ip, userId) =>
+      take([
+        [ofTokens, subjectOf(ip), emailLimits.ofTokens],
+        ...(userId === undefined
+          ? []
+          : [[ofTokensOfUser, String(userId), emailLimits.ofTokensOfUser] as const]),
+      ]),
+  }
+}
+
+/** What a mail's link has to say, besides which change it is for: 192 random bits. */
+export const newSecret = () => randomBytes(24).toString('base64url')

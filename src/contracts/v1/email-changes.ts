@@ -1,0 +1,149 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { EmailLimits } from '../../access/email-limits.ts'
+import type { Directory } from '../../directory/directory.ts'
+import type { EmailChange } from '../../directory/email-change.ts'
+import type { StepResult } from '../../directory/email-changes.ts'
+import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
+import { readJsonObject } from '../body.ts'
+import { context } from '../contract.ts'
+import { previewOf, sendPreview } from './answer.ts'
+import { conditionsOf } from './counters.ts'
+import { isPlainJson } from './decode.ts'
+import type { Ids } from './ids.ts'
+import { decodeOptions, markReplay } from './options.ts'
+import type { ById } from './users.ts'
+import { encodeTime, encodeUser } from './wire.ts'
+
+export interface EmailChangesOptions {
+  readonly directory: Directory
+  readonly ids: Ids
+  readonly limits: Pick<EmailLimits, 'tryToken'>
+}
+
+interface ByChange {
+  Params: { id: string; change_id: string }
+}
+
+/** `/v1/users/{id}/email-changes`: addresses that are replaced once they are confirmed. */
+export function createEmailChangeRoutes({ directory, ids, limits }: EmailChangesOptions) {
+  const { emailChanges } = directory
+
+  /** What every step of a change is asked with; the names are those that its body has. */
+  async function decode(request: FastifyRequest<ById>, ...names: readonly string[]) {
+    const { id: called } = request.params
+    const options = decodeOptions(request)
+    const { values, problems } = readValues(request, names)
+    const all = [...options.problems, ...conditionsOf(request), ...problems]
+    return { values, asked: { ...options, id: await ids(called), called, problems: all } }
+  }
+
+  function send(reply: FastifyReply, result: StepResult, status = 200): unknown {
+    if (result.fields !== undefined) return sendPreview(reply, { ...previewOf(result, encodeUser), status })
+    markReplay(reply, result)
+    reply.code(status)
+    return result.change && encodeChange(result.change)
+  }
+
+  /** By a token alone: whoever has it has read the mail. */
+  function byToken(step: 'confirm' | 'revert') {
+    return async (request: FastifyRequest<ByChange>) => {
+      const { values, problems } = readValues(request, ['token'])
+      if (problems.length === 0 && typeof values.token !== 'string')
+        problems.push({
+          property: 'token',
+          message: values.token === undefined ? 'is required' : 'must be a string',
+        })
+      const { id, change_id: changeId } = request.params
+      const userId = await ids(id)
+      const isRight = await limits.tryToken(request.ip, userId)
+      if (problems.length > 0)
+        throw new DirectoryError(refusal('invalid', 'The request is not valid', problems))
+      const shown = { token: String(values.token), userId, changeId }
+      const asked = { requestId: request.id, contract: request.actor.contract }
+      const result = await emailChanges[step](asked, shown)
+      await isRight()
+      return result.change && encodeChange(result.change)
+    }
+  }
+
+  return {
+    list: async (request: FastifyRequest<ById>) => {
+      const changes = await emailChanges.list(context(request), await ids(request.params.id))
+      return { data: changes.map(encodeChange) }
+    },
+
+    get: async (request: FastifyRequest<ByChange>) => {
+      const { id, change_id } = request.params
+      return encodeChange(await emailChanges.get(context(request), await ids(id), change_id))
+    },
+
+    request: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
+      const { values, asked } = await decode(request, 'email')
+      const result = await emailChanges.request(context(request), { ...asked, email: values.email })
+      const location = `/v1/users/${request.params.id}/email-changes/${result.change?.id}`
+      if (result.fields === undefined) reply.header('location', location)
+      return send(reply, result, 201)
+    },
+
+    correct: async (request: FastifyRequest<ByChange>, reply: FastifyReply) => {
+      const { values, asked } = await decode(request, 'email')
+      const { change_id: changeId } = request.params
+      const { email } = values
+      return send(reply, await emailChanges.correct(context(request), { ...asked, changeId, email }))
+    },
+
+    resend: async (request: FastifyRequest<ByChange>, reply: FastifyReply) => {
+      const { asked } = await decode(request)
+      const { change_id: changeId } = request.params
+      return send(reply, await emailChanges.resend(context(request), { ...asked, changeId }))
+    },
+
+    cancel: async (request: FastifyRequest<ByChange>, reply: FastifyReply) => {
+      const { asked } = await decode(request)
+      const { change_id: changeId } = request.params
+      const result = await emailChanges.cancel(context(request), { ...asked, changeId })
+      if (result.fields !== undefined) return send(reply, result, 204)
+      markReplay(reply, result)
+      return reply.code(204).send()
+    },
+
+    confirm: byToken('confirm'),
+    revert: byToken('revert'),
+  }
+}
+
+/** The members of a JSON body that has these and no others; where there are none to have, the body may be empty. */
+function readValues(request: FastifyRequest, names: readonly string[]) {
+  const { body } = request
+  const values: Record<string, unknown> = {}
+  const problems: Problem[] = []
+  if (names.length === 0 && (!(body instanceof Buffer) || body.length === 0)) return { values, problems }
+  const read = readJsonObject(request, isPlainJson, 'application/json')
+  if (!('object' in read)) return { values, problems: [read.problem] }
+  for (const [name, value] of Object.entries(read.object).slice(0, 50)) {
+    if (names.includes(name)) values[name] = value
+    else problems.push({ property: name.slice(0, 100), message: unknownOf(names) })
+  }
+  return { values, problems }
+}
+
+function unknownOf(names: readonly string[]): string {
+  return names.length === 0 ? 'is not known here' : `is not known here; known is ${names.join(', ')}`
+}
+
+function encodeChange(change: EmailChange) {
+  const time = (at: number | null) => (at === null ? null : encodeTime(at))
+  const { by, confirmedByNew, confirmedByOld } = change
+  return {
+    id: change.id,
+    state: change.state,
+    email: change.newEmail,
+    old_email: change.oldEmail,
+    confirmation_by: by === 'both' ? ['new', 'old'] : ['new'],
+    confirmed_by: [...(confirmedByNew ? ['new'] : []), ...(confirmedByOld ? ['old'] : [])],
+    requested_at: encodeTime(change.requestedAt),
+    expires_at: encodeTime(change.expiresAt),
+    ended_at: time(change.endedAt),
+    undo_until: time(change.undoUntil),
+  }
+}
