@@ -13,6 +13,7 @@ const statuses = {
   not_acceptable: 406,
   precondition_failed: 412,
   precondition_required: 428,
+  expectation_failed: 417,
   conflict: 409,
   idempotency_mismatch: 422,
   in_progress: 409,
