@@ -60,7 +60,7 @@ export const byFetch: Run = async (command) => {
   const [body = null] = after('-d')
   const headers = after('-H').map((header) => header.split(': ') as [name: string, value: string])
   const url = words.find((word) => word.startsWith('http://')) ?? ''
-  const answer = await fetch(url, { method, body, headers })
+  const answer = await fetch(url, { method, body, headers, redirect: 'manual' })
   const shown = [...answer.headers].map(([name, value]) => `${name}: ${value}`)
   const head = [`HTTP/1.1 ${answer.status} ${answer.statusText}`, ...shown]
   return `${head.join('\r\n')}\r\n\r\n${await answer.text()}`
