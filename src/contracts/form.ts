@@ -59,6 +59,8 @@ export function readUrlencoded(body: Buffer): ReadForm {
     const name = decodePart(at < 0 ? pair : pair.slice(0, at))
     const value = decodePart(at < 0 ? '' : pair.slice(at + 1))
     if (name === undefined || value === undefined) return fault('must have sound percent-encoding, of UTF-8')
+    if (Buffer.byteLength(name) > most.nameBytes)
+      return fault(`must have names of at most ${most.nameBytes} bytes`)
     fields.push([name, value])
   }
   return { fields }

@@ -279,9 +279,9 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
       return store.list(query)
     },
 
-    /** What somebody wants to be told of, for whoever may change them. */
+    /** What somebody wants to be told of, for whoever may see all of them. */
     async settings({ actor }: Context, id: number): Promise<Settings> {
-      allow(actor, 'update', id)
+      allow(actor, 'read', id)
       seen(await store.get(id))
       return { ...usualSettings, ...(await store.settings.get(id)) }
     },

@@ -182,9 +182,35 @@ describe('a form', () => {
   test.for<[about: string, text: string]>([
     ['of thousands of fields', 'a=1&'.repeat(20_000)],
     ['with half an escape', 'bio=%C3%2'],
+    // To look for a list in it would take an hour.
+    ['with an endless name', `a${'['.repeat(900_000)}=1`],
+    ['with an endless name of others', `${'é'.repeat(101)}=1`],
   ])('%s', async ([, text]) => {
     await expectNothing('PATCH /api/v2/user/3/', text, urlencoded)
   })
+})
+
+describe('what is asked for by name', () => {
+  test.for(['%00', 'a%00b', '%EF%BF%BF', '@', 'a@', 'a@%00', '@b.c', 'x'.repeat(5_000), '%F0%9F%98%80'])(
+    'an account %s is nobody’s',
+    async (name) => {
+      for (const query of [`username=${name}`, `email=${name}`, `ext_id=${name}&provider=external`])
+        expectRefusal(await roster.call(`GET /api/v2/account/search/?${query}`, undefined, admin), 404)
+    },
+  )
+
+  test('no user has such a name', async () => {
+    const names = ['\0', 'a\0b', '\ud800', 'x'.repeat(5_000), '😀', '']
+    expect(await roster.as(3, 'POST /api/v2/user/match/', names)).toMatchObject({ status: 200, body: [] })
+  })
+})
+
+test('what was left alone is told in a header that every client takes', async () => {
+  const body = Object.fromEntries(Array.from({ length: 60 }, (_, n) => [`${'😀'.repeat(64)}${n}`, 1]))
+  const { status, headers } = await roster.as(3, 'PATCH /api/v2/user/3/', body)
+  expect(status).toBe(200)
+  expect(String(headers['roster-ignored'])).toMatch(/, and%20\d+%20more$/)
+  expect(String(headers['roster-ignored']).length).toBeLessThan(4_200)
 })
 
 describe('what is no HTTP', () => {

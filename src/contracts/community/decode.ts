@@ -181,18 +181,22 @@ export function decodeFlag(value: unknown): boolean | undefined {
   return isNo || value === false || value === 0 ? false : undefined
 }
 
-/** Names are told as far as they are useful: a header has to stay short. */
-const mostIgnored = 50
+/** Names are told as far as they are useful: a header has to stay so short that every client takes it. */
+const mostIgnored = { names: 50, bytes: 4_000 }
 
 /** Says what was left alone: names in percent-encoding, so that none of them can be taken for two or end the header. */
 export function tellIgnored(reply: FastifyReply, ignored: readonly string[]): void {
   if (ignored.length === 0) return
-  const told = ignored
-    .slice(0, mostIgnored)
-    .map((name) => encodeURIComponent([...name].slice(0, 64).join('').toWellFormed()))
-  const more =
-    ignored.length > mostIgnored ? [`and ${ignored.length - mostIgnored} more`.replaceAll(' ', '%20')] : []
-  reply.header('roster-ignored', [...told, ...more].join(', '))
+  const told: string[] = []
+  let bytes = 0
+  for (const name of ignored.slice(0, mostIgnored.names)) {
+    const encoded = encodeURIComponent([...name.slice(0, 128)].slice(0, 64).join('').toWellFormed())
+    bytes += encoded.length + 2
+    if (bytes > mostIgnored.bytes) break
+    told.push(encoded)
+  }
+  const left = ignored.length - told.length
+  reply.header('roster-ignored', [...told, ...(left > 0 ? [`and%20${left}%20more`] : [])].join(', '))
 }
 
 /** Only JSON is spoken here (RFC 9110, section 12.5.1); who says nothing takes it. */

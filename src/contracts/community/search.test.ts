@@ -230,6 +230,14 @@ describe('match', () => {
   )
 })
 
+// RFC 3986, section 3.4: a question mark in a query is one of its characters.
+test('links to neighbours keep the whole query', async () => {
+  const answer = await roster.call('GET /api/v2/user/search/?x=a?b=c&limit=1')
+  const { next } = answer.body as Page
+  expect(next).toBe(`${roster.url}/api/v2/user/search/?x=a%3Fb%3Dc&limit=1&offset=1`)
+  expect((await roster.call(`GET ${next?.slice(roster.url.length)}`)).status).toBe(200)
+})
+
 // directus/directus#9165 and the like: a query for each row of a list.
 test.for(['?limit=1', '?limit=20', '?limit=100'])(
   'a page %s costs the same number of queries',

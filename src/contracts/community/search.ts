@@ -58,7 +58,7 @@ export function createSearch({ directory, people }: SearchOptions) {
 
     search: async (request: FastifyRequest) => {
       const asked = request.query as Query
-      const wantsOwn = decodeFlag(first(asked.user_position)) === true
+      const wantsOwn = decodeFlag(lastOf(asked.user_position)) === true
       const own = wantsOwn ? await ownPlace(request) : undefined
       return send(request, decodeSearch(asked, own), whole(request))
     },
@@ -83,10 +83,10 @@ const most = 100
 
 /** What is no number, or is none that makes sense, counts as left out. */
 function decodePage(query: Query): Pick<SearchQuery, 'offset' | 'limit'> {
-  const limit = natural(first(query.limit))
+  const limit = natural(lastOf(query.limit))
   return {
     limit: limit === undefined || limit === 0 ? usual : Math.min(limit, most),
-    offset: natural(first(query.offset)) ?? 0,
+    offset: natural(lastOf(query.offset)) ?? 0,
   }
 }
 
@@ -95,7 +95,7 @@ function natural(text: string | undefined): number | undefined {
 }
 
 /** Of several values the last counts, and an empty one as none, as frameworks of the kind have it. */
-function first(value: string | readonly string[] | undefined): string | undefined {
+function lastOf(value: string | readonly string[] | undefined): string | undefined {
   const one = typeof value === 'string' ? value : value?.at(-1)
   return one === '' ? undefined : one
 }
@@ -160,31 +160,31 @@ function decodeSearch(asked: Query, own: Place | undefined): Decoded {
 
 function readText(asked: Query, wrong: Wrong) {
   return (name: string): string | undefined => {
-    const text = first(asked[name])
+    const text = lastOf(asked[name])
     if (text === undefined) return undefined
     return text.length <= 255 ? text : wrong(name, 'must be at most 255 characters')
   }
 }
 
 function decodeGender(asked: Query, wrong: Wrong): string | undefined {
-  const gender = first(asked.gender)
+  const gender = lastOf(asked.gender)
   if (gender === undefined || ['Male', 'Female', 'Unspecified'].includes(gender)) return gender
   return wrong('gender', 'must be one of Male, Female, Unspecified')
 }
 
 function decodeStaff(asked: Query, wrong: Wrong): boolean | undefined {
-  const text = first(asked.is_staff)
+  const text = lastOf(asked.is_staff)
   if (text === undefined) return undefined
   return decodeFlag(text.toLowerCase()) ?? wrong('is_staff', 'must be true or false')
 }
 
 function decodeNumber(asked: Query, name: string, wrong: Wrong): number | undefined {
-  const text = first(asked[name])
+  const text = lastOf(asked[name])
   return text === undefined ? undefined : (natural(text) ?? wrong(name, 'must be a whole number'))
 }
 
 function decodePlace(asked: Query, wrong: Wrong): Place | undefined {
-  const text = first(asked.lat_lng)
+  const text = lastOf(asked.lat_lng)
   if (text === undefined) return undefined
   const message = 'must be latitude,longitude like 44.49,11.34 (-90 to 90, -180 to 180)'
   return placeOf(text) ?? wrong('lat_lng', message)
@@ -192,7 +192,7 @@ function decodePlace(asked: Query, wrong: Wrong): Place | undefined {
 
 /** `-30`: at most 30; `30-45`: both included; `45+`: at least 45, where a plus may have become a space. */
 function decodeAge(asked: Query, wrong: Wrong): SearchQuery['born'] {
-  const text = first(asked.age)
+  const text = lastOf(asked.age)
   if (text === undefined) return undefined
   const [, only, from, to, least] = /^(?:-(\d{1,3})|(\d{1,3})-(\d{1,3})|(\d{1,3})[+ ])$/.exec(text) ?? []
   const [youngest, oldest] = [least ?? from, only ?? to]
@@ -213,7 +213,7 @@ function yearsAgo(years: number, days: number): string {
 
 function decodeOrder(asked: Query, near: Place | undefined, wrong: Wrong): SearchOrder {
   const nearest = near && ({ by: 'distance', descending: false, from: near } as const)
-  const text = first(asked.ordering)
+  const text = lastOf(asked.ordering)
   if (text === undefined) return nearest ?? { by: 'id', descending: false }
   const descending = text.startsWith('-')
   const name = descending ? text.slice(1) : text
@@ -238,7 +238,8 @@ function neighbours({ offset, limit }: SearchQuery, { total }: Found, link: Link
 
 /** The same list from another place on; the first page needs no offset. */
 function linker(origin: string, url: string): Link {
-  const [path = '', query = ''] = url.split('?', 2)
+  const mark = url.indexOf('?')
+  const [path, query] = mark < 0 ? [url, ''] : [url.slice(0, mark), url.slice(mark + 1)]
   return (offset) => {
     const parameters = new URLSearchParams(query)
     if (offset > 0) parameters.set('offset', String(offset))

@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type Community, faultsOf, startCommunity } from '../../../test/community.ts'
+import { authorize, client, createBrowser, password, person } from '../../../test/oauth.ts'
+
+/** Every route of one's own data, with tokens of the authorization server. */
+
+let roster: Community
+let shop: { readonly id: string; readonly secret: string }
+beforeAll(async () => {
+  roster = await startCommunity({ trustProxy: ['127.0.0.1'] })
+  shop = await client(roster, { scopes: ['read', 'write'], redirect_uris: [back] })
+})
+afterAll(() => roster.close())
+
+const back = 'https://app.example.com/back'
+const next = 'Staple-of-the-horse-2'
+
+let ann: Awaited<ReturnType<typeof person>>
+let id: number
+beforeEach(async () => {
+  ann = await person(roster)
+  const admin = await roster.keyWith('admin')
+  const { body } = await roster.call(`GET /api/v2/account/search/?username=${ann.username}`, undefined, admin)
+  id = (body as { id: number }).id
+})
+
+/** Signs Ann in at the pages, for a token with these scopes. */
+async function tokenWith(scope: string) {
+  const query = new URLSearchParams({
+    ...{ client_id: shop.id, redirect_uri: back, response_type: 'code', scope, state: 's' },
+  })
+  const to = await authorize(createBrowser(roster.url), `/oauth/authorize?${query}`, ann)
+  const form = { grant_type: 'authorization_code', code: String(to.searchParams.get('code')) }
+  const answer = await fetch(`${roster.url}/oauth/token`, {
+    method: 'POST',
+    headers: { authorization: `Basic ${btoa(`${shop.id}:${shop.secret}`)}` },
+    body: new URLSearchParams({ ...form, redirect_uri: back }),
+  })
+  const { access_token } = (await answer.json()) as { access_token: string }
+  return { authorization: `Bearer ${access_token}` }
+}
+
+type Line = readonly [line: string, body: unknown, status: number]
+const reads: readonly Line[] = [
+  ['GET /api/v2/user/me/', undefined, 200],
+  ['GET /api/v2/user/me/avatar/', undefined, 200],
+  ['GET /api/v2/user/:id/settings/', undefined, 200],
+  ['POST /api/v2/sso/signin/', '', 200],
+]
+/** The last ones end the token, or the person. */
+const writes: readonly Line[] = [
+  ['PATCH /api/v2/user/:id/', { bio: 'New' }, 200],
+  ['PUT /api/v2/user/:id/', { username: 'mira' }, 200],
+  ['PATCH /api/v2/user/:id/settings/', { qa_frequency: 0 }, 200],
+  ['PATCH /api/v2/user/:id/change_password/', { password, new_password: next }, 204],
+  ['DELETE /api/v2/user/:id/', undefined, 204],
+]
+const to = (line: string, of: number) => line.replace(':id', String(of))
+const hasId = ([line]: Line) => line.includes(':id')
+
+describe('with a token that may read and write', () => {
+  test('a person does everything with what is theirs, and nothing with what is not', async () => {
+    let own = await tokenWith('read write')
+    for (const [line, body, status] of [...reads, ...writes]) {
+      const sent = line.startsWith('PUT') ? { username: ann.username } : body
+      expect([line, (await roster.call(to(line, id), sent, own)).status]).toEqual([line, status])
+      if (line.includes('password')) {
+        ann = { ...ann, password: next }
+        own = await tokenWith('read write')
+      }
+    }
+  })
+
+  test('others’ is not theirs', async () => {
+    const own = await tokenWith('read write')
+    const before = await roster.everything()
+    for (const [line, body] of [...reads, ...writes].filter(hasId)) {
+      const answer = await roster.call(to(line, 4), body, own)
+      expect([line, answer.status, faultsOf(answer)]).toEqual([
+        ...[line, 403],
+        ['non_field_errors: permission_denied'],
+      ])
+      expect((await roster.call(to(line, 9_999), body, own)).status).toBe(404)
+    }
+    expect(await roster.everything()).toEqual(before)
+  })
+})
+
+test('with a token that may read, a person reads what is theirs, and changes nothing', async () => {
+  const own = await tokenWith('read')
+  for (const [line, body, status] of reads)
+    expect([line, (await roster.call(to(line, id), body, own)).status]).toEqual([line, status])
+  const before = await roster.everything()
+  for (const [line, body] of writes) {
+    const answer = await roster.call(to(line, id), body, own)
+    expect([line, answer.status]).toEqual([line, 403])
+    expect(answer.headers['www-authenticate']).toMatch(/error="insufficient_scope", scope="write"/)
+  }
+  expect(await roster.everything()).toEqual(before)
+})
+
+test('with a token of a service, nothing is one’s own', async () => {
+  const service = await client(roster, { scopes: ['read', 'write'] })
+  const answer = await fetch(`${roster.url}/oauth/token`, {
+    method: 'POST',
+    headers: { authorization: `Basic ${btoa(`${service.id}:${service.secret}`)}` },
+    body: new URLSearchParams({ grant_type: 'client_credentials', scope: 'read write' }),
+  })
+  const { access_token } = (await answer.json()) as { access_token: string }
+  const headers = { authorization: `Bearer ${access_token}` }
+  for (const [line, body] of [...reads, ...writes])
+    expect([line, (await roster.call(to(line, id), body, headers)).status]).toEqual([line, 403])
+})
