@@ -60,6 +60,7 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
   let running: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
   let again = false
+  let isTroubled = false
   let started = false
   let closing = false
 
@@ -128,12 +129,12 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
         while (!closing && (await round()));
       } while (again && !closing && outage === undefined)
       waiting = outage === undefined ? undefined : await outbox.backlog()
+      isTroubled = false
     } catch (error) {
-      // What was taken comes back when its time is over.
-      log.warn(
-        { reason: error instanceof DirectoryError ? error.code : 'unknown' },
-        'mails could not be looked after',
-      )
+      // What was taken comes back when its time is over. Told once: a store that is away stays so for a while.
+      const reason = error instanceof DirectoryError ? error.code : 'unknown'
+      if (!isTroubled) log.warn({ reason }, 'mails can not be looked after now')
+      isTroubled = true
     }
     running = undefined
     if (closing) return
