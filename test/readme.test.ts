@@ -28,6 +28,8 @@ describe.each([
   { client: 'fetch', run: byFetch, isThere: true },
 ])('the README by $client', ({ client, run, isThere }) => {
   let service: Service
+  /** Whoever was made last through the platform API. */
+  let made: string | undefined
 
   beforeAll(async () => {
     const config = readConfig({ PORT: '0', ROSTER_DATA: join(folder, client) }, true)
@@ -44,8 +46,13 @@ describe.each([
     const credentials = readFileSync(join(folder, client, 'demo-credentials.json'), 'utf8')
     const { api_key: key, community_token: token } = JSON.parse(credentials) as Record<string, string>
     const here = command.replaceAll('http://localhost:3000', `http://localhost:${port}`)
-    const printed = await run(here.replace('YOUR_API_KEY', `${key}`).replace('YOUR_TOKEN', `${token}`))
-    const answer = takeApart(printed)
+    const known = { YOUR_API_KEY: key, YOUR_TOKEN: token, USER_ID: made }
+    const whole = here.replace(
+      /YOUR_API_KEY|YOUR_TOKEN|USER_ID/g,
+      (name) => `${known[name as keyof typeof known]}`,
+    )
+    const answer = takeApart(await run(whole))
+    made = /"id":"(usr_\w+)"/.exec(head[0]?.includes(' 201 ') ? answer.body : '')?.[1] ?? made
     expect(answer.head[0]).toBe(head[0])
     expect(answer.head.map((line) => line.toLowerCase())).toEqual(expect.arrayContaining(head.slice(1)))
     expect(answer.body).toMatch(like(body))
