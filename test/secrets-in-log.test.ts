@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, inject, it } from 'vitest'
+import { signSharedSecretToken } from '../src/access/shared-secret.ts'
 import { sendBytes } from './app.ts'
 import { createDatabase } from './postgres.ts'
 import { cleanUp, createClient, run, type Send, serve, temporaryFolder } from './process.ts'
@@ -8,6 +9,8 @@ const email = 'Quentin.Zyx@private.example'
 const otherEmail = 'wilhelmina@private.example'
 const phone = '+49-555-8675309'
 const password = 'correct-horse-battery'
+const nextPassword = 'staple-of-the-horse'
+const jwtSecret = 'only-the-backend-of-the-community-knows-it'
 const words = [
   email,
   otherEmail,
@@ -17,6 +20,8 @@ const words = [
   phone,
   '8675309',
   password,
+  nextPassword,
+  jwtSecret,
   'Llanfair',
   's3cret',
 ]
@@ -124,7 +129,67 @@ async function askPlatform(send: Send, authorization: string, keys: string[]): P
   const type = { authorization, 'content-type': 'application/json-patch+json' }
   for (const path of [`/v1/users/${id}`, `/v1/users/${id}/profile`, `/v1/users/${id}/counters`])
     answers.push(await send('PATCH', path, patch, type), await send('GET', path, undefined, type))
+  const own = `/v1/users/${id}/password`
+  const writer = { authorization: `Bearer ${keys[0]}` }
+  const change = (current: string) => ({ current_password: current, new_password: nextPassword })
+  for (const [body, more] of [
+    [change(`${password} `), {}],
+    [{ ...change(password), [email]: password }, {}],
+    [change(password), { 'idempotency-key': 'a-key' }],
+    [change(password), { 'idempotency-key': 'a-key' }],
+    [{ new_password: `${nextPassword} ` }, { authorization }],
+  ] as const)
+    answers.push(await send('PUT', own, body, { ...writer, ...more }))
   return answers.map(({ status }) => status)
+}
+
+/** OAuth clients and tokens, and those that a backend signs; what is secret of them is added to the keys to look for. */
+async function askWithTokens(send: Send, authorization: string, keys: string[]): Promise<number[]> {
+  const statuses: number[] = []
+  const ask = async (...asked: Parameters<Send>) => {
+    const answer = await send(...asked)
+    statuses.push(answer.status)
+    return answer.text === '' ? {} : (JSON.parse(answer.text) as Record<string, string>)
+  }
+  const asked = { name: 'Llanfair', scopes: ['read', 'write'] }
+  const { client_id, client_secret } = await ask('POST', '/v1/clients', asked, { authorization })
+  keys.push(`${client_secret}`)
+  const form = 'application/x-www-form-urlencoded'
+  const basic = (secret: string) => ({
+    authorization: `Basic ${btoa(`${client_id}:${secret}`)}`,
+    'content-type': form,
+  })
+  const grant = 'grant_type=client_credentials&scope=read'
+  const { access_token } = await ask('POST', '/oauth/token', grant, basic(`${client_secret}`))
+  keys.push(`${access_token}`)
+  await ask('POST', '/oauth/token', grant, basic(`${client_secret}x`))
+  await ask('POST', '/oauth/token', `grant_type=password&username=${email}&password=${password}`, basic('x'))
+  await ask(
+    'GET',
+    `/oauth/authorize?client_id=${client_id}&login_hint=${email}&redirect_uri=${email}`,
+    undefined,
+    {},
+  ).catch(() => {})
+  await ask('GET', '/v1/users', undefined, { authorization: `Bearer ${access_token}` })
+  await ask('DELETE', `/v1/clients/${client_id}`, undefined, { authorization })
+  await ask('GET', '/v1/users', undefined, { authorization: `Bearer ${access_token}` })
+  const issuedAt = Date.now() + 1_000
+  for (const secret of [jwtSecret, 'another secret, which is as long as it has to be']) {
+    const token = await signSharedSecretToken(secret, { userId: 1, issuedAt, expiresAt: issuedAt + 60_000 })
+    keys.push(token)
+    const headers = { authorization: `Bearer ${token}` }
+    await ask('GET', '/api/v2/user/me/', undefined, headers)
+    await ask('PATCH', '/api/v2/user/1/', { bio: phone, real_name: 'Quentin Zyx' }, headers)
+    await ask('PATCH', '/api/v2/user/1/', { gender: email }, headers)
+    await ask(
+      'PATCH',
+      '/api/v2/user/1/change_password/',
+      { old_password: password, new_password: nextPassword },
+      headers,
+    )
+    await ask('POST', '/api/v2/jwt/verify_token/', { token }, {})
+  }
+  return statuses
 }
 
 const wrongKeys = [
@@ -141,6 +206,7 @@ describe.each(['sqlite', 'postgres'] as const)('the log of a whole run on %s', (
     const folder = temporaryFolder()
     const env: Record<string, string> = {
       LOG_LEVEL: 'trace',
+      ROSTER_JWT_SECRET: jwtSecret,
       ROSTER_OPEN_CONTRACTS: 'never',
       ROSTER_RATE_LIMIT: '100000/m',
       REDIS_URL: 'redis://roster:s3cret@127.0.0.1:1',
@@ -168,6 +234,7 @@ describe.each(['sqlite', 'postgres'] as const)('the log of a whole run on %s', (
     const statuses: number[] = []
     for (const key of keys) statuses.push(...(await askEverything(send, `Bearer ${key}`)))
     statuses.push(...(await askPlatform(send, `Bearer ${keys[2]}`, keys)))
+    statuses.push(...(await askWithTokens(send, `Bearer ${keys[2]}`, keys)))
     for (const wrong of wrongKeys) {
       for (const path of ['/users/1', '/records/users/1', '/v1/users', '/nowhere']) {
         for (const scheme of ['Bearer', 'bearer', 'Basic', 'Digest', ''])
@@ -185,7 +252,8 @@ describe.each(['sqlite', 'postgres'] as const)('the log of a whole run on %s', (
     ])
       statuses.push((await sendBytes(server.url, bytes)).status)
     // A run in which nothing much happened would prove nothing.
-    for (const status of [200, 201, 400, 401, 403, 404, 405, 409, 412, 415, 422, 429])
+    expect(keys.filter((key) => key.length < 30)).toEqual([])
+    for (const status of [200, 201, 204, 400, 401, 403, 404, 405, 409, 412, 415, 422, 429])
       expect(statuses).toContain(status)
     expect(statuses.filter((status) => status >= 500 && status !== 501)).toEqual([])
 
