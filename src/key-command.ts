@@ -1,11 +1,7 @@
-import { parseArgs } from 'node:util'
-import { createKeys, type Keys } from './access/keys.ts'
+import { createKeys } from './access/keys.ts'
 import type { Config } from './config.ts'
-import type { Actor } from './directory/actor.ts'
-import { DirectoryError } from './directory/errors.ts'
+import { common, inStore, isoTime, operator, parseCommand, print, say } from './credential-command.ts'
 import type { ApiKey } from './directory/key.ts'
-import { joinStore } from './stores.ts'
-import { UsageError } from './user-command.ts'
 
 export const keyUsage = `  roster key create --name NAME --scopes read,write [--expires 90d]
                             make an API key, and print it this once; scopes are read, write
@@ -14,18 +10,7 @@ export const keyUsage = `  roster key create --name NAME --scopes read,write [--
   roster key revoke ID      make a key worthless, within a second
 `
 
-/** The operator at the machine may do everything. */
-const operator: Actor = {
-  kind: 'operator',
-  id: null,
-  scopes: ['read', 'write', 'admin'],
-  contract: 'operator',
-}
-
-type Command =
-  | { readonly verb: 'create'; readonly name: string; readonly scopes: string; readonly expires?: string }
-  | { readonly verb: 'list' }
-  | { readonly verb: 'revoke'; readonly id: string }
+const options = { ...common, expires: { type: 'string' } } as const
 
 /**
  * @param args what follows `roster key`
@@ -33,62 +18,21 @@ type Command =
  * @throws Error in words for the terminal
  */
 export async function runKeyCommand(args: readonly string[], readConfig: () => Config): Promise<void> {
-  const command = parse(args)
-  const store = await joinStore(readConfig(), {
-    onFatal: (error) => {
-      throw error
-    },
-    onWarning: (warning) => process.stderr.write(`roster: ${warning}\n`),
-  })
-  try {
-    await run(createKeys({ store: store.keys, now: Date.now }), command)
-  } catch (error) {
-    throw error instanceof DirectoryError ? new Error(describe(error)) : error
-  } finally {
-    await store.close()
-  }
-}
-
-function parse(args: readonly string[]): Command {
-  const options = {
-    name: { type: 'string' },
-    scopes: { type: 'string' },
-    expires: { type: 'string' },
-  } as const
-  try {
-    const { positionals, values } = parseArgs({ args: [...args], allowPositionals: true, options })
-    const { name, scopes, expires } = values
-    const [verb, id, ...more] = positionals
-    const given = Object.keys(values).length
-    if (verb === 'create' && id === undefined) {
-      if (name === undefined || scopes === undefined) throw new UsageError('--name and --scopes are needed')
-      return { verb, name, scopes, ...(expires !== undefined && { expires }) }
-    }
-    if (verb === 'list' && id === undefined && given === 0) return { verb }
-    if (verb === 'revoke' && id !== undefined && more.length === 0 && given === 0) return { verb, id }
-    throw new UsageError('This is no command of roster key')
-  } catch (error) {
-    throw new UsageError(`${error instanceof Error ? error.message : String(error)}\n\n${keyUsage}`)
-  }
-}
-
-async function run(keys: Keys, command: Command): Promise<void> {
-  switch (command.verb) {
-    case 'create': {
-      const { name, scopes, expires } = command
-      const asked = { name, scopes: scopes.split(','), expires_at: expires && timeOf(expires) }
-      const { key, secret } = await keys.create(operator, asked)
-      const until = key.expiresAt === null ? '' : `, until ${new Date(key.expiresAt).toISOString()}`
-      process.stderr.write(`${key.id} for ${key.scopes.join(', ')}${until}; it is not shown again:\n`)
-      return void process.stdout.write(`${secret}\n`)
-    }
-    case 'list':
-      for (const key of await keys.list(operator)) process.stdout.write(`${JSON.stringify(shown(key))}\n`)
-      return
-    case 'revoke':
+  const command = parseCommand(args, { noun: 'key', usage: keyUsage, options })
+  await inStore(readConfig(), { expires_at: 'expires' }, async ({ keys: store }) => {
+    const keys = createKeys({ store, now: Date.now })
+    if (command.verb === 'create') {
+      const { name, scopes, values } = command
+      const expires_at = values.expires && timeOf(values.expires)
+      const { key, secret } = await keys.create(operator, { name, scopes, expires_at })
+      const until = key.expiresAt === null ? '' : `, until ${isoTime(key.expiresAt)}`
+      say(`${key.id} for ${key.scopes.join(', ')}${until}; it is not shown again:`)
+      process.stdout.write(`${secret}\n`)
+    } else if (command.verb === 'revoke') {
       await keys.revoke(operator, command.id)
-      return void process.stderr.write(`${command.id} is revoked\n`)
-  }
+      say(`${command.id} is revoked`)
+    } else for (const key of await keys.list(operator)) print(shown(key))
+  })
 }
 
 /** So many days from now; anything else as it is. */
@@ -98,23 +42,13 @@ function timeOf(expires: string): string {
 }
 
 function shown({ id, name, scopes, createdAt, expiresAt, revokedAt, lastUsedAt }: ApiKey) {
-  const time = (at: number | null) => (at === null ? null : new Date(at).toISOString())
   return {
     id,
     name,
     scopes,
-    created_at: time(createdAt),
-    expires_at: time(expiresAt),
-    revoked_at: time(revokedAt),
-    last_used_at: time(lastUsedAt),
+    created_at: isoTime(createdAt),
+    expires_at: isoTime(expiresAt),
+    revoked_at: isoTime(revokedAt),
+    last_used_at: isoTime(lastUsedAt),
   }
-}
-
-/** The options as they were given, not the properties that they became. */
-function describe({ message, problems }: DirectoryError): string {
-  const options: Readonly<Record<string, string>> = { expires_at: '--expires' }
-  const lines = problems.map(
-    ({ property = '', message: wrong }) => `  ${options[property] ?? `--${property}`} ${wrong}`,
-  )
-  return [message, ...lines].join('\n')
 }

@@ -166,7 +166,7 @@ function bound(name: Sortable, text: string, sign: number): Comparable[] {
   return [Math.min(Math.max(whole, -Number.MAX_SAFE_INTEGER), Number.MAX_SAFE_INTEGER) + 0]
 }
 
-/** Whether it can be in a value at all: no database keeps any other. */
+/** Whether it can be in a value at all: PostgreSQL refuses a statement with any other. */
 export function isText(value: string): boolean {
   return value.isWellFormed() && !value.includes('\0')
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type Document, type DocumentStore, documentRest } from '../../directory/document.ts'
+import { isText } from '../../directory/query.ts'
 import { toWriteError } from './connection.ts'
 import { patience, type Row, type Statement } from './pool.ts'
 
@@ -61,11 +62,6 @@ export function expiredDocuments(at: number): Statement {
       FOR UPDATE SKIP LOCKED
     ) AS oldest WHERE documents.kind = oldest.kind AND documents.id = oldest.id RETURNING documents.id`
   return { text, parameters: [at - documentRest], prepare: true }
-}
-
-/** Whether it can be a value at all: PostgreSQL refuses a statement with any other. */
-function isText(value: string): boolean {
-  return value.isWellFormed() && !value.includes('\0')
 }
 
 function toDocument(row: Row): Document {

@@ -1,5 +1,6 @@
 import type { Scope } from '../../directory/actor.ts'
 import type { ApiKey, KeyStore } from '../../directory/key.ts'
+import { isText } from '../../directory/query.ts'
 import { toWriteError } from './connection.ts'
 import { patience, type Row, type Statement } from './pool.ts'
 
@@ -35,7 +36,7 @@ export function createKeyStore(
       return row === undefined ? undefined : toKey(row)
     },
     revoke: async (id, at) => {
-      if (id.includes('\0') || !id.isWellFormed()) return undefined
+      if (!isText(id)) return undefined
       const text = `UPDATE keys SET revoked_at = coalesce(revoked_at, $1) WHERE id = $2 RETURNING ${columns}`
       const [row] = await write(text, [at, id])
       return row === undefined ? undefined : toKey(row)

@@ -1,4 +1,5 @@
 import type { Once } from '../../directory/command.ts'
+import { isText } from '../../directory/query.ts'
 import { type Receipt, receiptLife, type Told } from '../../directory/receipt.ts'
 import { toWriteError } from './connection.ts'
 import { patience, type Row, type Run, type Statement } from './pool.ts'
@@ -9,7 +10,7 @@ export const nameOf = ({ actor, key }: Once) => JSON.stringify([actor, key])
 /** Reads what is kept under keys, expired or not. */
 export function createReceiptReader(run: Run) {
   return async (onces: readonly Once[]): Promise<ReadonlyMap<string, Receipt>> => {
-    const askable = onces.filter(isText)
+    const askable = onces.filter(({ actor, key }) => isText(actor) && isText(key))
     if (askable.length === 0) return new Map()
     const text = `SELECT receipts.* FROM receipts
       JOIN jsonb_to_recordset($1::text::jsonb) AS wanted (actor text, key text) USING (actor, key)`
@@ -61,11 +62,6 @@ export function keep(receipts: readonly Receipt[], otherwise = ''): Statement[] 
       prepare: true,
     },
   ]
-}
-
-/** Whether it can have been kept at all: PostgreSQL refuses a statement with any other. */
-function isText({ actor, key }: Once): boolean {
-  return [actor, key].every((text) => text.isWellFormed() && !text.includes('\0'))
 }
 
 /** Receipts that go at once, at most. */

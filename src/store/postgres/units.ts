@@ -1,5 +1,6 @@
 import type { Claim } from '../../directory/claims.ts'
 import { unavailable } from '../../directory/errors.ts'
+import { isText } from '../../directory/query.ts'
 import type { Page, PageQuery } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
 import { failureOf, pause, toReadError } from './connection.ts'
@@ -194,11 +195,6 @@ const rowsPerPage = 1_000
 
 const endOfPage = `SELECT max(id) AS last, count(*) AS rows
   FROM (SELECT id FROM users WHERE id > $1 ORDER BY id LIMIT ${rowsPerPage}) AS page`
-
-/** Whether it can be a value at all: PostgreSQL refuses a statement with any other. */
-function isText(value: string): boolean {
-  return value.isWellFormed() && !value.includes('\0')
-}
 
 /** The key of the advisory lock under which the allocator is moved. */
 const allocatorLock = 7_265_737_465
