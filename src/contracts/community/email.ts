@@ -39,7 +39,7 @@ export function createEmail({ directory, people, limits }: EmailOptions) {
         problems.push({ property: 'new_email', message: 'is required' })
       const isHanded = flags.confirm === true && request.actor.vouched === true
       const handsOut = isHanded ? ({ mailed: flags.send_email === true } as const) : undefined
-      const asked = { id, email: email ?? undefined, problems, handsOut }
+      const asked = { id, email: email === '' || email === null ? undefined : email, problems, handsOut }
       const { token } = await named(emailChanges.request(context(request), asked))
       const known: readonly string[] = ['new_email', ...flagNames]
       tellIgnored(
