@@ -1,6 +1,7 @@
 import { rateLimited } from '../directory/errors.ts'
 import type { Store } from '../directory/store.ts'
-import { secondsOf, subjectOf } from './limits.ts'
+import { countAttempts } from './attempts.ts'
+import { secondsOf } from './limits.ts'
 import type { Passwords } from './passwords.ts'
 import type { Count, Rate } from './windows.ts'
 
@@ -26,18 +27,11 @@ export const confirmationFailures = {
 
 /** Asks whoever is let in already for a password again, before something that only its owner shall do. */
 export function createConfirmation({ store, passwords, counting }: ConfirmationOptions) {
-  const ofAddress = counting('password-address', confirmationFailures.ofAddress)
-  const ofUser = counting('password-user', confirmationFailures.ofUser)
-  const subjects = ({ ip, userId }: Omit<Claimed, 'password'>) =>
-    [
-      [ofAddress, subjectOf(ip), confirmationFailures.ofAddress.quota],
-      [ofUser, String(userId), confirmationFailures.ofUser.quota],
-    ] as const
+  const { ofAddress, ofUser: ofEach } = confirmationFailures
+  const attempts = countAttempts({ counting, what: 'password', ofAddress, of: 'user', ofEach })
 
   /** Takes back that a password was wrong, where that was no guess after all. */
-  async function forgive(claimed: Omit<Claimed, 'password'>): Promise<void> {
-    for (const [count, subject] of subjects(claimed)) await count(subject, -1)
-  }
+  const forgive = ({ ip, userId }: Omit<Claimed, 'password'>) => attempts.forgive(ip, String(userId))
 
   return {
     /**
@@ -45,11 +39,8 @@ export function createConfirmation({ store, passwords, counting }: ConfirmationO
      * @throws DirectoryError `rate_limited` after too many wrong ones, whatever this one is; `unavailable`
      */
     async confirm(claimed: Claimed): Promise<boolean> {
-      // Counted before it is known, so that many at once are not judged on the count of one.
-      for (const [count, subject, quota] of subjects(claimed)) {
-        const { used, left } = await count(subject, 1)
-        if (used > quota) throw rateLimited(secondsOf(left))
-      }
+      const left = await attempts.begin(claimed.ip, String(claimed.userId))
+      if (left !== undefined) throw rateLimited(secondsOf(left))
       let isWrong = false
       try {
         const known = await store.credentials(claimed.userId)

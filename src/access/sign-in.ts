@@ -1,8 +1,9 @@
 import { claim } from '../directory/claims.ts'
 import type { Credentials } from '../directory/credentials.ts'
 import type { Store } from '../directory/store.ts'
+import { countAttempts } from './attempts.ts'
 import { hashOf } from './authenticate.ts'
-import { secondsOf, subjectOf } from './limits.ts'
+import { secondsOf } from './limits.ts'
 import type { Passwords } from './passwords.ts'
 import type { Count, Rate } from './windows.ts'
 
@@ -48,27 +49,28 @@ export const signInFailures = {
 export type SignIn = (attempt: Attempt) => Promise<SignedIn>
 
 export function createSignIn({ store, passwords, counting, now }: SignInOptions): SignIn {
-  const ofAddress = counting('sign-in-address', signInFailures.ofAddress)
-  const ofName = counting('sign-in-name', signInFailures.ofName)
+  const { ofAddress, ofName: ofEach } = signInFailures
+  const attempts = countAttempts({ counting, what: 'sign-in', ofAddress, of: 'name', ofEach })
 
   return async ({ ip, name, password }) => {
     const wanted = claim(name.includes('@') ? 'email' : 'username', name)
-    const subjects = [
-      [ofAddress, subjectOf(ip), signInFailures.ofAddress.quota],
-      [ofName, hashOf(wanted.key), signInFailures.ofName.quota],
-    ] as const
-    for (const [count, subject, quota] of subjects) {
-      const { used, left } = await count(subject, 1)
-      if (used > quota) return { refused: 'wait', retryAfter: secondsOf(left) }
-    }
+    const about = hashOf(wanted.key)
+    const left = await attempts.begin(ip, about)
+    if (left !== undefined) return { refused: 'wait', retryAfter: secondsOf(left) }
     // Before it is asked what the password is: it may be another by the time that it is known to be right.
     const at = now()
-    const user = await store.find(wanted)
-    const known = await store.credentials(user?.id ?? 0)
-    const isRight = await passwords.verify(password, known?.password ?? null)
-    if (!isRight || user === undefined || !mayComeIn(known)) return { refused: 'wrong' }
-    for (const [count, subject] of subjects) await count(subject, -1)
-    return { signed: { userId: user.id, at } }
+    let isWrong = false
+    try {
+      const user = await store.find(wanted)
+      const known = await store.credentials(user?.id ?? 0)
+      const isRight = await passwords.verify(password, known?.password ?? null)
+      isWrong = !isRight || !mayComeIn(known)
+      if (isWrong || user === undefined) return { refused: 'wrong' }
+      return { signed: { userId: user.id, at } }
+    } finally {
+      // What could not be judged was no guess either.
+      if (!isWrong) await attempts.forgive(ip, about)
+    }
   }
 }
 
