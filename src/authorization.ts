@@ -10,7 +10,9 @@ import type { Recovery } from './access/recovery.ts'
 import { createSignIn } from './access/sign-in.ts'
 import type { Count, Rate } from './access/windows.ts'
 import { errorPage } from './contracts/html.ts'
+import { signOutPage } from './contracts/oauth/pages.ts'
 import { oauth } from './contracts/oauth/routes.ts'
+import { calledOf } from './contracts/oauth/sign-in.ts'
 import type { Store } from './directory/store.ts'
 
 export interface AuthorizationOptions {
@@ -48,6 +50,13 @@ export function createAuthorization({
     now: Date.now,
     showError: ({ error, error_description }) =>
       errorPage('This did not work', error_description ?? error).html,
+    showSignOut: async ({ form, userId, client }) =>
+      signOutPage({ form, client, person: calledOf(await store.get(userId)) }).html,
+    showSignedOut: (isStillSignedIn) =>
+      errorPage(
+        isStillSignedIn ? 'You are still signed in' : 'You are signed out',
+        'You can close this page.',
+      ).html,
     onError: (error) => log.error({ err: withoutValues(error) }, 'the authorization server failed'),
   })
   const signIn = createSignIn({ store, passwords, counting, now: Date.now })

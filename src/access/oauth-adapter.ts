@@ -1,9 +1,10 @@
 import type { Adapter, AdapterPayload, ClientMetadata } from 'oidc-provider'
 import type { Document, DocumentStore } from '../directory/document.ts'
+import { isPassing } from '../directory/errors.ts'
 import { parseId } from '../directory/user.ts'
 import { hashOf } from './authenticate.ts'
 import type { Clients, KnownClient } from './oauth-clients.ts'
-import { errors } from './oidc.ts'
+import { errors, temporarilyUnavailable } from './oidc.ts'
 import type { People } from './people.ts'
 import type { Signed } from './sign-in.ts'
 
@@ -22,7 +23,25 @@ export interface AdapterOptions {
  * What was issued to somebody before their tokens were ended, or who is gone, is not found.
  */
 export function createAdapter(options: AdapterOptions): (kind: string) => Adapter {
-  return (kind) => (kind === 'Client' ? clientAdapter(options) : documentAdapter(kind, options))
+  return (kind) => tellingOutages(kind === 'Client' ? clientAdapter(options) : documentAdapter(kind, options))
+}
+
+function tellingOutages(adapter: Adapter): Adapter {
+  const tell =
+    <A extends unknown[], R>(method: (...args: A) => Promise<R>) =>
+    async (...args: A) =>
+      method(...args).catch((error: unknown): never => {
+        throw isPassing(error) ? temporarilyUnavailable(error) : error
+      })
+  return {
+    upsert: tell(adapter.upsert),
+    find: tell(adapter.find),
+    findByUid: tell(adapter.findByUid),
+    findByUserCode: tell(adapter.findByUserCode),
+    consume: tell(adapter.consume),
+    destroy: tell(adapter.destroy),
+    revokeByGrantId: tell(adapter.revokeByGrantId),
+  }
 }
 
 function documentAdapter(kind: string, { documents, people, now }: AdapterOptions): Adapter {
@@ -129,6 +148,7 @@ function toMetadata({ id, name, scopes, redirectUris, isPublic, secretHash }: Kn
     client_id: id,
     client_name: name,
     redirect_uris: [...redirectUris],
+    post_logout_redirect_uris: [...redirectUris],
     grant_types: isForPeople ? ['authorization_code', 'refresh_token'] : ['client_credentials'],
     response_types: isForPeople ? ['code'] : [],
     token_endpoint_auth_method: isPublic ? 'none' : 'client_secret_basic',

@@ -1,6 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import type { JWK } from 'jose'
-import type { ClientMetadata, KoaContextWithOIDC, Provider } from 'oidc-provider'
+import type { KoaContextWithOIDC, Provider } from 'oidc-provider'
 import type { Credentials } from '../directory/credentials.ts'
 import type { DocumentStore } from '../directory/document.ts'
 import { parseId } from '../directory/user.ts'
@@ -25,8 +25,19 @@ export interface AuthorizationServerOptions {
     readonly error: string
     readonly error_description?: string | undefined
   }) => string
+  /** What people are asked who are about to sign out, and what they are told when they have. */
+  readonly showSignOut: (asked: SigningOut) => Promise<string>
+  readonly showSignedOut: (isStillSignedIn: boolean) => string
   /** Told of what went wrong here. */
   readonly onError: (error: unknown) => void
+}
+
+export interface SigningOut {
+  /** The form that does it, without what it is sent by. */
+  readonly form: string
+  readonly userId: number
+  /** The name of the client that they come from, where that is known. */
+  readonly client: string | undefined
 }
 
 /** The authorization server (RFC 6749, OpenID Connect Core 1.0), by `oidc-provider`. */
@@ -65,9 +76,13 @@ export function createAuthorizationServer(options: AuthorizationServerOptions): 
     finding ??= options.signingKeys.get().finally(() => {
       finding = undefined
     })
-    const found = await finding
-    keys = { found, at }
-    return found
+    try {
+      keys = { found: await finding, at }
+    } catch (error) {
+      // Those that are known do, while the store is away: what needs it besides is told.
+      if (keys === undefined) throw error
+    }
+    return keys.found
   }
 
   return {
@@ -100,6 +115,7 @@ function createProvider(options: AuthorizationServerOptions, keys: JWK[], cookie
       introspection: '/oauth/introspect',
       jwks: '/oauth/jwks',
       userinfo: '/oauth/userinfo',
+      end_session: '/oauth/sign-out',
     },
     scopes: ['openid', 'read', 'write', 'admin'],
     claims: { openid: ['sub'] },
@@ -126,7 +142,19 @@ function createProvider(options: AuthorizationServerOptions, keys: JWK[], cookie
       clientCredentials: { enabled: true },
       pushedAuthorizationRequests: { enabled: false },
       resourceIndicators: { enabled: false },
-      rpInitiatedLogout: { enabled: false },
+      // OpenID Connect RP-Initiated Logout 1.0.
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource: async (ctx, form) => {
+          const userId = parseId(ctx.oidc.session?.accountId ?? '') ?? 0
+          ctx.body = await options.showSignOut({ form, userId, client: ctx.oidc.client?.clientName })
+        },
+        // The client is told here only where the session is kept.
+        postLogoutSuccessSource: async (ctx) => {
+          ctx.type = 'html'
+          ctx.body = options.showSignedOut(ctx.oidc.client !== undefined)
+        },
+      },
       userinfo: { enabled: true },
     },
     ttl: lifetimes,
@@ -147,7 +175,7 @@ function createProvider(options: AuthorizationServerOptions, keys: JWK[], cookie
   })
   // What a client is reached by says how secure the connection is; see contracts/oauth/exchange.ts.
   provider.proxy = true
-  compareByHash(provider)
+  setOwnRules(provider)
   const failed = (_ctx: KoaContextWithOIDC, error: unknown) => options.onError(error)
   provider.on('server_error', failed)
   // Else it is written to the console.
@@ -156,11 +184,23 @@ function createProvider(options: AuthorizationServerOptions, keys: JWK[], cookie
   return provider
 }
 
-/** Secrets are kept as hashes, so what a client sends is hashed before it is compared. */
-function compareByHash(provider: Provider): void {
-  Object.assign(provider.Client.prototype, {
-    compareClientSecret(this: ClientMetadata & { readonly clientSecret?: string }, secret: string): boolean {
+/**
+ * Secrets are kept as hashes, so what a client sends is hashed before it is compared. And addresses are
+ * compared to the letter, their ports on this machine too.
+ */
+function setOwnRules({ Client }: Provider): void {
+  type Registered = Readonly<
+    Record<'redirectUris' | 'postLogoutRedirectUris', readonly string[]> & { clientSecret?: string }
+  >
+  Object.assign(Client.prototype, {
+    compareClientSecret(this: Registered, secret: string): boolean {
       return this.clientSecret !== undefined && isSecret(secret, this.clientSecret)
+    },
+    redirectUriAllowed(this: Registered, uri: string): boolean {
+      return this.redirectUris.includes(uri)
+    },
+    postLogoutRedirectUriAllowed(this: Registered, uri: string): boolean {
+      return this.postLogoutRedirectUris.includes(uri)
     },
   })
 }

@@ -23,13 +23,14 @@ button{padding:.65rem 1.25rem;font:inherit;font-weight:600;border:1px solid #145
 .actions{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.5rem}
 .yes{color:#fff;background:#14538c}
 a{color:#14538c}
-form+p{margin:1.5rem 0 0}
+form+p,.actions+p{margin:1.5rem 0 0}
+.link{padding:0;font-weight:400;color:#14538c;background:none;border:0;text-decoration:underline}
 .no{color:#14538c;background:#fff}
 .alert{padding:.75rem 1rem;border-left:.3rem solid #a3130b;background:#fdecea;color:#7a0f08}
 :focus-visible{outline:3px solid #f2a900;outline-offset:2px}
 @media(prefers-color-scheme:dark){body{color:#f0f0ee;background:#161615}main{background:#222220;border-color:#4d4d49}
 input{background:#161615;border-color:#9a9a94}.yes{background:#1d66aa;border-color:#8cc0f0}.no{color:#a9d0f7;background:#222220;border-color:#8cc0f0}
-a{color:#a9d0f7}.alert{background:#3a1512;color:#ffc9c3;border-color:#ff8a7d}}`
+a,.link{color:#a9d0f7}.alert{background:#3a1512;color:#ffc9c3;border-color:#ff8a7d}}`
 
 const styleHash = `'sha256-${hash('sha256', style, 'base64')}'`
 

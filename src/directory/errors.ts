@@ -85,6 +85,11 @@ export function rateLimited(retryAfter: number): DirectoryError {
   return new DirectoryError({ ...refusal('rate_limited', message), retryAfter })
 }
 
+/** Whether the same request may succeed in a moment. */
+export function isPassing(error: unknown): error is DirectoryError {
+  return error instanceof DirectoryError && (error.code === 'unavailable' || error.code === 'outcome_unknown')
+}
+
 export function unavailable(message: string, cause?: unknown): DirectoryError {
   return new DirectoryError(refusal('unavailable', message), { cause })
 }

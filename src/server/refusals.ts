@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import type { Contract } from '../contracts/contract.ts'
-import { DirectoryError, type Problem, refusal } from '../directory/errors.ts'
+import { DirectoryError, isPassing, type Problem, refusal } from '../directory/errors.ts'
 
 export type Refuse = (
   error: DirectoryError,
@@ -44,11 +44,6 @@ function challengeOf({ code, lack }: DirectoryError): string | undefined {
   if (code !== 'unauthenticated' && lack === undefined) return undefined
   const scope = lack?.error === 'insufficient_scope' ? `, scope="${lack.scope}"` : ''
   return `Bearer realm="roster"${lack === undefined ? '' : `, error="${lack.error}"`}${scope}`
-}
-
-/** Whether the same request may succeed in a moment. */
-function isPassing({ code }: DirectoryError): boolean {
-  return code === 'unavailable' || code === 'outcome_unknown'
 }
 
 export function invalid(problem: Problem): DirectoryError {

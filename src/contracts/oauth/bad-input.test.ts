@@ -13,7 +13,7 @@ beforeAll(async () => {
   web = await client(app, { scopes: ['read', 'write'], redirect_uris: [back] })
   phone = await client(app, {
     scopes: ['read'],
-    redirect_uris: ['com.example.app:/back', back],
+    redirect_uris: ['com.example.app:/back', back, 'http://127.0.0.1:4000/back'],
     public: true,
   })
   service = await client(app, { scopes: ['read', 'write'] })
@@ -99,6 +99,15 @@ describe('a redirect URI', () => {
       expect(headers.get('location')).toBeNull()
       expect(headers.get('content-security-policy')).toContain("default-src 'none'")
       expect(html).not.toContain('<script')
+    },
+  )
+
+  test.for(['http://127.0.0.1:4001/back', 'http://127.0.0.1/back', 'http://localhost:4000/back'])(
+    'of this machine has the port that is registered: %s',
+    async (redirect_uri) => {
+      const over = { client_id: phone.id, code_challenge: challengeOf('x'), code_challenge_method: 'S256' }
+      const { status, location } = await createBrowser(app.url).go(addressOf({ ...over, redirect_uri }))
+      expect([status, location]).toEqual([400, null])
     },
   )
 

@@ -1,9 +1,12 @@
+import { once } from 'node:events'
 import { existsSync, mkdirSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { AxeBuilder } from '@axe-core/playwright'
 import { type Browser, chromium } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { startApp, type TestApp } from '../../../test/app.ts'
 import { tokenIn, until } from '../../../test/mail.ts'
 import { client, person } from '../../../test/oauth.ts'
@@ -18,14 +21,15 @@ describe.skipIf(!existsSync(executablePath))(
     let app: TestApp
     let browser: Browser
     let address: string
+    let id: string
     beforeAll(async () => {
       app = await startApp()
       const back = `${app.url}/healthz`
-      const { id } = await client(app, {
+      ;({ id } = await client(app, {
         name: 'The <b>Shop</b> & Co',
         scopes: ['read', 'write'],
         redirect_uris: [back],
-      })
+      }))
       const asked = { client_id: id, redirect_uri: back, response_type: 'code', scope: 'openid read write' }
       const pkce = { code_challenge: 'x'.repeat(43), code_challenge_method: 'S256', state: 's' }
       address = `${app.url}/oauth/authorize?${new URLSearchParams({ ...asked, ...pkce })}`
@@ -66,7 +70,7 @@ describe.skipIf(!existsSync(executablePath))(
 
     test.for(windows)(
       'lead through without a script, and have nothing that axe objects to: %s',
-      { timeout: 60_000 },
+      { timeout: 120_000 },
       async (window) => {
         const ann = await person(app)
         const { context, page, said, look } = await openWindow(window)
@@ -93,6 +97,22 @@ describe.skipIf(!existsSync(executablePath))(
 
         await page.goto(address.replace('client_id=', 'client_id=x'))
         await look('error')
+        await page.goto(`${app.url}/oauth/sign-in/over`)
+        await look('over')
+
+        await page.goto(`${app.url}/oauth/sign-out?client_id=${id}`)
+        await page.getByRole('heading', { name: 'Sign out?' }).waitFor()
+        await look('sign-out')
+        await page.getByRole('button', { name: 'Stay signed in' }).click()
+        await page.getByRole('heading', { name: 'You are still signed in' }).waitFor()
+        await look('still-signed-in')
+        await page.goto(`${app.url}/oauth/sign-out`)
+        await page.getByRole('button', { name: 'Sign out' }).click()
+        await page.getByRole('heading', { name: 'You are signed out' }).waitFor()
+        await look('signed-out')
+        // Whoever is not signed in need not be asked.
+        await page.goto(`${app.url}/oauth/sign-out`)
+        await page.getByRole('heading', { name: 'You are signed out' }).waitFor()
         await context.close()
       },
     )
@@ -160,5 +180,53 @@ describe.skipIf(!existsSync(executablePath))(
       })
       return `${app.url}/oauth/new-password?token=${encodeURIComponent(tokenIn({ raw: mail }))}`
     }
+
+    /** A page of a client: what is sent there is told on it, or leads on to elsewhere. */
+    async function startClient(answer: (request: IncomingMessage, response: ServerResponse) => void) {
+      const server = createServer(answer).listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      onTestFinished(() => void server.close())
+      return server.address() as AddressInfo
+    }
+
+    async function signIn(query: Readonly<Record<string, string>>) {
+      const ann = await person(app)
+      const page = await (await browser.newContext()).newPage()
+      onTestFinished(() => page.context().close())
+      const asked = { response_type: 'code', scope: 'read', state: 'a"b', ...query }
+      await page.goto(`${app.url}/oauth/authorize?${new URLSearchParams(asked)}`)
+      await page.getByLabel('E-mail address or username').fill(ann.email)
+      await page.getByLabel('Password').fill(ann.password)
+      await page.getByRole('button', { name: 'Sign in' }).click()
+      await page.getByRole('button', { name: 'Allow', exact: true }).click()
+      return page
+    }
+
+    test('a client may lead on from where people come back to', async () => {
+      const { port } = await startClient((request, response) => {
+        if (request.url?.startsWith('/back'))
+          response.writeHead(302, { location: `http://localhost:${port}/on` })
+        response.end('here')
+      })
+      const back = `http://127.0.0.1:${port}/back`
+      const made = await client(app, { scopes: ['read'], redirect_uris: [back] })
+      const page = await signIn({ client_id: made.id, redirect_uri: back })
+      await page.waitForURL(`http://localhost:${port}/on`)
+    })
+
+    test('an answer can be sent to a client in a form (OAuth 2.0 Form Post Response Mode)', async () => {
+      const { port } = await startClient(async (request, response) => {
+        let body = ''
+        for await (const chunk of request) body += chunk
+        response.end(`${request.method} ${body}`)
+      })
+      const back = `http://127.0.0.1:${port}/back`
+      const made = await client(app, { scopes: ['read'], redirect_uris: [back] })
+      const page = await signIn({ client_id: made.id, redirect_uri: back, response_mode: 'form_post' })
+      await page.waitForURL(back)
+      const [method, body] = String(await page.textContent('body')).split(' ')
+      const sent = new URLSearchParams(body)
+      expect([method, sent.get('state'), sent.get('code')]).toEqual(['POST', 'a"b', expect.any(String)])
+    })
   },
 )

@@ -27,7 +27,7 @@ ${hidden(token)}<label for="name">E-mail address or username</label>
 <p><a href="../forgot-password?from=${encodeURIComponent(uid)}">Forgot your password?</a></p>`
   return {
     html: page(`${alert === undefined ? '' : 'Error: '}Sign in`, body),
-    formAction: [targetOf(redirectUri)],
+    formAction: targetsOf(redirectUri),
   }
 }
 
@@ -58,17 +58,41 @@ ${hidden(token)}<div class="actions">
 <button class="yes" name="action" value="allow">Allow</button>
 <button class="no" name="action" value="deny">Do not allow</button>
 </div>
+<p>Not you? <button class="link" name="action" value="switch">Sign in as somebody else</button></p>
 </form>`
-  return { html: page('Allow access?', body), formAction: [targetOf(redirectUri)] }
+  return { html: page('Allow access?', body), formAction: targetsOf(redirectUri) }
+}
+
+export interface SignOutPage {
+  /** What it is done by, without a button. */
+  readonly form: string
+  readonly person: string
+  /** Where they have signed out already, if they come from there. */
+  readonly client: string | undefined
+}
+
+export function signOutPage({ form, person, client }: SignOutPage): Page {
+  const formId = /id="([^"]+)"/.exec(form)?.[1] ?? ''
+  const stay = `<button class="no" form="${formId}">Stay signed in</button>\n`
+  const from = client === undefined ? '' : `<p>You come from <strong>${escapeHtml(client)}</strong>.</p>\n`
+  const body = `<h1>Sign out?</h1>
+${from}<p>You are signed in here as <strong>${escapeHtml(person)}</strong>.</p>
+${form}
+<div class="actions">
+<button class="yes" form="${formId}" name="logout" value="yes">Sign out</button>
+${client === undefined ? '' : stay}</div>`
+  return { html: page('Sign out?', body), formAction: [] }
 }
 
 function hidden(token: string): string {
   return `<input type="hidden" name="token" value="${escapeHtml(token)}">\n`
 }
 
-/** What a browser is to let the form lead to in the end: an origin, or an app's own scheme. */
-function targetOf(redirectUri: string): string {
-  const url = URL.parse(redirectUri)
-  if (url === null) return ''
-  return /^https?:$/.test(url.protocol) ? url.origin : url.protocol
+/**
+ * What a browser is to let the form lead to: any place that is reached like that of the client. Chromium
+ * holds all redirects to it that follow, and a client may lead on from there to wherever it likes.
+ */
+function targetsOf(redirectUri: string): string[] {
+  const { protocol } = new URL(redirectUri)
+  return protocol === 'https:' ? ['https:'] : ['https:', protocol]
 }

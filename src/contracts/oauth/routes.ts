@@ -5,7 +5,7 @@ import { formOf, policyOf } from '../html.ts'
 import { refuse } from './errors.ts'
 import { baseOf, exchange } from './exchange.ts'
 import { type RecoveryOptions, recoveryRoutes } from './recovery.ts'
-import { createSignInRoutes, type SignInOptions } from './sign-in.ts'
+import { askAnew, createSignInRoutes, type SignInOptions } from './sign-in.ts'
 
 export interface OauthOptions extends SignInOptions, RecoveryOptions {
   readonly server: AuthorizationServer
@@ -23,6 +23,9 @@ const endpoints: readonly (readonly [method: 'GET' | 'POST', url: string, known?
   ['POST', '/oauth/revoke_token', '/oauth/revoke'],
   ['POST', '/oauth/introspect'],
   ['GET', '/oauth/jwks'],
+  ['GET', '/oauth/sign-out'],
+  ['POST', '/oauth/sign-out/confirm'],
+  ['GET', '/oauth/sign-out/success'],
   ['GET', '/oauth/userinfo'],
   ['POST', '/oauth/userinfo'],
   ['GET', '/.well-known/oauth-authorization-server'],
@@ -46,23 +49,15 @@ export function oauth(options: OauthOptions): Contract {
             schema: { hide: true },
             handler: answerer(options, known),
           })
+      // OpenID Connect Core 1.0, section 3.1.2.1: it may be asked by a form, too. A form of another site
+      // brings no cookies; the address that it leads to does, and says the same.
       for (const slash of ['', '/'])
-        app.post(`/oauth/authorize${slash}`, { schema: { hide: true } }, askAnew(options))
+        app.post(`/oauth/authorize${slash}`, { schema: { hide: true } }, async (request, reply) =>
+          askAnew(request, reply, options.publicUrl, formOf(request) ?? new URLSearchParams()),
+        )
       signInRoutes(app, options)
       recoveryRoutes(app, options)
     },
-  }
-}
-
-/**
- * OpenID Connect Core 1.0, section 3.1.2.1: it may be asked by a form, too. A form of another site brings
- * no cookies; the address that it leads to does, and says the same.
- */
-function askAnew({ publicUrl }: OauthOptions) {
-  return async (request: FastifyRequest, reply: FastifyReply) => {
-    const { pathname } = baseOf(request, publicUrl)
-    const location = `${pathname.replace(/\/$/, '')}/oauth/authorize?${formOf(request) ?? ''}`
-    return reply.code(303).headers({ location, 'cache-control': 'no-store' }).send()
   }
 }
 
@@ -82,6 +77,7 @@ function answerer({ server, publicUrl }: OauthOptions, known: string | undefined
       if (value !== undefined && !/^(access-control-|vary$|content-length$)/.test(name))
         reply.header(name, value)
     }
+    if (status === 503) reply.header('retry-after', '1')
     reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'same-origin')
     return reply.code(status).send(body.length === 0 ? undefined : body)
   }

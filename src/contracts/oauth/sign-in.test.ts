@@ -113,6 +113,31 @@ test('of 1,000 attempts from one address next to none are looked at', { timeout:
   ])
 })
 
+test('of 1,000 attempts at one name, each from an address of its own, next to none are looked at', {
+  timeout: 60_000,
+}, async () => {
+  const bob = await person(app)
+  const begun = await begin()
+  const statuses = new Map<number, number>()
+  for (let n = 0; n < 1_000; n += 50) {
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, i) =>
+        begun.browser.submit(
+          begun.page,
+          { name: bob.name, password: 'guess', action: 'sign-in' },
+          { 'x-forwarded-for': `198.51.${Math.floor((n + i) / 250)}.${(n + i) % 250}` },
+        ),
+      ),
+    )
+    for (const { status } of answers) statuses.set(status, (statuses.get(status) ?? 0) + 1)
+  }
+  const { quota } = signInFailures.ofName
+  expect([...statuses]).toEqual([
+    [422, quota],
+    [429, 1_000 - quota],
+  ])
+})
+
 describe('a form', () => {
   test.for<[title: string, over: object, headers: Record<string, string>]>([
     ['without its token', { token: '' }, {}],
@@ -173,6 +198,34 @@ describe('a person', () => {
     expect(new URL(again.location ?? '').searchParams.get('code')).toMatch(/^[\w-]{43}$/)
   })
 
+  test('who is asked again for what they have allowed is told all of it', async () => {
+    const bob = await person(app)
+    const begun = await begin()
+    const asked = await attempt(begun, bob.name, bob.password)
+    await begun.browser.submit(asked, { action: 'allow' }, from)
+    const again = await begun.browser.open(`${address()}&prompt=consent`)
+    expect(again.html).toContain('<li>see your profile</li>')
+    const { location } = await begun.browser.submit(again, { action: 'allow' }, from)
+    expect(new URL(location ?? '').searchParams.get('code')).toMatch(/^[\w-]{43}$/)
+  })
+
+  test('who is somebody else signs in as themselves, and is asked for themselves', async () => {
+    const [bob, eve] = [await person(app), await person(app)]
+    const begun = await begin()
+    const asked = await attempt(begun, bob.name, bob.password)
+    expect(asked.html).toContain(bob.name)
+    const page = await begun.browser.submit(asked, { action: 'switch' }, from)
+    expect(page.html).toContain('name="password"')
+    const other = await attempt({ ...begun, page }, eve.name, eve.password)
+    expect(other.html).toContain(eve.name)
+    expect(other.html).not.toContain(bob.name)
+    const { location } = await begun.browser.submit(other, { action: 'allow' }, from)
+    const { searchParams } = new URL(location ?? '')
+    expect([searchParams.get('state'), searchParams.get('code')]).toEqual(['s', expect.any(String)])
+    // Whoever was there before is signed out, so nobody goes on as them.
+    expect((await begun.browser.open(`${address()}&prompt=consent`)).html).toContain(eve.name)
+  })
+
   test('who is blocked or removed meanwhile has to sign in again, and can not', async () => {
     const bob = await person(app)
     const begun = await begin()
@@ -186,12 +239,98 @@ describe('a person', () => {
   })
 })
 
+describe('signing out', () => {
+  const signOut = (query: Readonly<Record<string, string>> = {}) =>
+    `/oauth/sign-out?${new URLSearchParams(query)}`
+  const confirmed = (html: string) => ({ xsrf: /name="xsrf" value="([^"]+)"/.exec(html)?.[1] ?? '' })
+
+  async function signedIn() {
+    const bob = await person(app)
+    const begun = await begin()
+    const asked = await attempt(begun, bob.name, bob.password)
+    await begun.browser.submit(asked, { action: 'allow' }, from)
+    const goesOn = async () => (await begun.browser.open(address())).location !== null
+    expect(await goesOn()).toBe(true)
+    return { ...begun, bob, goesOn }
+  }
+
+  test('is asked first, since the address may be anybody’s, and then has everybody sign in again', async () => {
+    const { browser, bob, goesOn } = await signedIn()
+    const page = await browser.open(signOut())
+    expect(page.html).toContain(bob.name)
+    expect(await goesOn()).toBe(true)
+    const forged = await browser.go('/oauth/sign-out/confirm', { xsrf: 'x', logout: 'yes' })
+    expect([forged.status, await goesOn()]).toEqual([400, true])
+    const again = await browser.open(signOut())
+    const done = await browser.go('/oauth/sign-out/confirm', { ...confirmed(again.html), logout: 'yes' })
+    expect((await browser.open(done.location ?? '')).html).toContain('You are signed out')
+    expect(await goesOn()).toBe(false)
+  })
+
+  test('leads back to the client, to an address of its own and no other', async () => {
+    const { browser, goesOn } = await signedIn()
+    for (const uri of ['https://evil.example/', `${back}/`, `${back}?x=1`]) {
+      const query = { client_id: shop.id, post_logout_redirect_uri: uri }
+      const { status, location } = await browser.open(signOut(query))
+      expect([status, location]).toEqual([400, null])
+    }
+    // Nobody is led anywhere where no client is named.
+    const nobodys = await browser.open(signOut({ post_logout_redirect_uri: 'https://evil.example/' }))
+    expect(nobodys.html).not.toContain('evil')
+    const page = await browser.open(
+      signOut({ client_id: shop.id, post_logout_redirect_uri: back, state: 'bye' }),
+    )
+    expect(page.html).toContain('Shop')
+    const { location } = await browser.go('/oauth/sign-out/confirm', {
+      ...confirmed(page.html),
+      logout: 'yes',
+    })
+    expect([location, await goesOn()]).toEqual([`${back}?state=bye`, false])
+  })
+})
+
+// SQLite is never away.
+test.skipIf(process.env.TEST_STORE !== 'postgres')(
+  'while the store is away people are told so on a page, and programs in their words',
+  async () => {
+    const own = await startApp()
+    const made = await client(own, { scopes: ['read'], redirect_uris: [back] })
+    const browser = createBrowser(own.url)
+    const query = { client_id: made.id, redirect_uri: back, response_type: 'code', scope: 'read', state: 's' }
+    const page = await browser.open(`/oauth/authorize?${new URLSearchParams(query)}`)
+    expect(page.status).toBe(200)
+    await own.store.close()
+    const told = [
+      await browser.open(`/oauth/authorize?${new URLSearchParams(query)}`),
+      await browser.open(page.address),
+      await browser.submit(page, { name: 'ann', password: 'wrong', action: 'sign-in' }),
+    ]
+    for (const { status, headers, location } of told) {
+      expect([status, location, headers.get('retry-after')]).toEqual([
+        503,
+        null,
+        expect.stringMatching(/^[15]$/),
+      ])
+      expect(headers.get('content-type')).toMatch(/^text\/html/)
+    }
+    const form = { grant_type: 'authorization_code', code: 'x', redirect_uri: back, client_id: made.id }
+    const answer = await own.call('POST /oauth/token', `${new URLSearchParams(form)}`, {
+      'content-type': 'application/x-www-form-urlencoded',
+    })
+    expect(answer).toMatchObject({
+      ...{ status: 503, headers: { 'retry-after': '1' } },
+      body: { error: 'temporarily_unavailable', error_description: expect.any(String) },
+    })
+    await own.close()
+  },
+)
+
 test('the pages load nothing, are kept nowhere and framed by nobody', async () => {
   const { page } = await begin()
   expect(Object.fromEntries(page.headers)).toMatchObject({
     'cache-control': 'no-store',
     'content-security-policy': expect.stringMatching(
-      /^default-src 'none'; style-src 'sha256-[^']+'; form-action 'self' https:\/\/app\.example\.com; frame-ancestors 'none'; base-uri 'none'$/,
+      /^default-src 'none'; style-src 'sha256-[^']+'; form-action 'self' https:; frame-ancestors 'none'; base-uri 'none'$/,
     ),
     'content-type': 'text/html; charset=utf-8',
     'x-content-type-options': 'nosniff',

@@ -5,6 +5,7 @@ import type { InteractionResults } from 'oidc-provider'
 import type { AuthorizationServer } from '../../access/oauth-server.ts'
 import { errors } from '../../access/oidc.ts'
 import type { SignIn } from '../../access/sign-in.ts'
+import { isPassing } from '../../directory/errors.ts'
 import type { User } from '../../directory/user.ts'
 import { errorPage, formOf, type Page, sendPage, tooOften } from '../html.ts'
 import { baseOf, messageOf, Recorded } from './exchange.ts'
@@ -72,11 +73,23 @@ export function createSignInRoutes({ server, signIn, publicUrl, userOf }: SignIn
     }
   }
 
+  /** Ends the session of whoever was signed in, and asks the same anew, of nobody yet. */
+  async function startOver(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { provider, interaction, message }: UnderWay,
+  ) {
+    const session = await provider.Session.get(provider.createContext(message, new Recorded(message)))
+    await session.destroy()
+    await interaction.destroy()
+    const asked = Object.entries(interaction.params).filter(([, value]) => typeof value === 'string')
+    return askAnew(request, reply, publicUrl, new URLSearchParams(asked as [string, string][]))
+  }
+
   async function pageOf(underWay: UnderWay): Promise<Page> {
     const { interaction } = underWay
     if (interaction.prompt.name !== 'consent') return signInPage(underWay)
-    const user = await userOf(Number(interaction.session?.accountId))
-    const person = user?.username ?? user?.email ?? 'you'
+    const person = calledOf(await userOf(Number(interaction.session?.accountId)))
     return consentPage({ ...underWay, person, scopes: scopesOf(interaction) })
   }
 
@@ -87,7 +100,7 @@ export function createSignInRoutes({ server, signIn, publicUrl, userOf }: SignIn
   ): Promise<FastifyReply> {
     const { provider, message } = underWay
     const to = await provider.interactionResult(message, new Recorded(message), result)
-    return reply.code(303).header('location', to).header('cache-control', 'no-store').send()
+    return sendOn(reply, to)
   }
 
   async function trySignIn(
@@ -123,7 +136,7 @@ export function createSignInRoutes({ server, signIn, publicUrl, userOf }: SignIn
     return goOn(reply, underWay, { consent: { grantId: await grant.save() } })
   }
 
-  return {
+  const handlers = {
     show: async (request: FastifyRequest<ByUid>, reply: FastifyReply) => {
       const underWay = await find(request)
       return underWay === undefined
@@ -140,11 +153,44 @@ export function createSignInRoutes({ server, signIn, publicUrl, userOf }: SignIn
         return sendPage(reply, 403, foreign)
       const action = form.get('action')
       if (action === 'cancel' || action === 'deny') return goOn(reply, underWay, denied)
-      if (underWay.interaction.prompt.name === 'consent')
-        return action === 'allow' ? allow(reply, underWay) : sendPage(reply, 400, expired)
-      return trySignIn(request, reply, underWay, form)
+      if (underWay.interaction.prompt.name !== 'consent') return trySignIn(request, reply, underWay, form)
+      if (action === 'switch') return startOver(request, reply, underWay)
+      return action === 'allow' ? allow(reply, underWay) : sendPage(reply, 400, expired)
     },
   }
+  return { show: onPage(handlers.show), submit: onPage(handlers.submit) }
+}
+
+type Handler = (request: FastifyRequest<ByUid>, reply: FastifyReply) => Promise<FastifyReply>
+
+/** People are told on a page what can not be done now. */
+function onPage(handle: Handler): Handler {
+  return (request, reply) =>
+    handle(request, reply).catch((error: unknown) => {
+      if (!isPassing(error) && !(error instanceof errors.OIDCProviderError && error.status === 503))
+        throw error
+      return sendPage(reply.header('retry-after', '5'), 503, busy)
+    })
+}
+
+/** Leads to where the same is asked from the beginning. */
+export function askAnew(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  publicUrl: string | undefined,
+  asked: URLSearchParams,
+): FastifyReply {
+  const { pathname } = baseOf(request, publicUrl)
+  return sendOn(reply, `${pathname.replace(/\/$/, '')}/oauth/authorize?${asked}`)
+}
+
+function sendOn(reply: FastifyReply, location: string): FastifyReply {
+  return reply.code(303).headers({ location, 'cache-control': 'no-store' }).send()
+}
+
+/** How people are told who they are. */
+export function calledOf(user: User | undefined): string {
+  return user?.username ?? user?.email ?? 'you'
 }
 
 const denied = { error: 'access_denied', error_description: 'The person did not allow it' }
@@ -153,15 +199,19 @@ const expired = errorPage(
   'This sign-in is over',
   'It has taken too long, or was finished or begun anew elsewhere. Go back to where you came from, and try again.',
 )
+const busy = errorPage(
+  'Try again in a moment',
+  'This can not be done right now. Go back, and try again in a few seconds.',
+)
 const foreign = errorPage(
   'This did not come from here',
   'The form was sent from another page. Go back to where you came from, and try again.',
 )
 
-/** What the client asks for and was not decided on yet. */
-function scopesOf({ prompt }: Interaction): string[] {
-  const { missingOIDCScope } = prompt.details as { readonly missingOIDCScope?: readonly string[] }
-  return [...(missingOIDCScope ?? [])].filter((scope) => scope !== 'admin')
+/** All that the client asks for and can have of people, also what they have allowed before. */
+function scopesOf({ params }: Interaction): string[] {
+  const asked = String(params.scope ?? '').split(' ')
+  return ['openid', 'read', 'write'].filter((scope) => asked.includes(scope))
 }
 
 /** Whether a browser that tells where a form comes from tells that it comes from here. */
