@@ -11,10 +11,10 @@ import type {
   SetPassword,
   Update,
 } from './command.ts'
-import { commit } from './commit.ts'
+import { commit, type EmailStep } from './commit.ts'
 import { decideStep } from './decide-email.ts'
 import { type Confirm, isOwnWord, openChange } from './email-change.ts'
-import { askingMails } from './email-mails.ts'
+import { askingMails, welcomeMail } from './email-mails.ts'
 import { type Problem, type Refusal, refusal } from './errors.ts'
 import type { Rules } from './field-types.ts'
 import { type FieldName, fieldNames } from './fields.ts'
@@ -87,9 +87,25 @@ function decideCreate(current: User | undefined, command: Create | Replace, rule
     created_at: command.at,
     updated_at: command.at,
   }
-  const made = commit(undefined, user, 'created', command, fieldNames)
+  const { unit } = command.kind === 'create' ? unconfirmed(user, command) : made(user, command)
   const password = command.kind === 'create' ? command.password : undefined
-  return password === undefined ? made : { ...made, unit: { ...made.unit, password } }
+  return { outcome: 'commit', unit: password === undefined ? unit : { ...unit, password } }
+}
+
+const made = (user: User, command: Create | Replace) =>
+  commit(undefined, user, 'created', command, fieldNames)
+
+/** Where an address has to be confirmed, somebody new has it, and is asked by mail whether it is theirs. */
+function unconfirmed(user: User, command: Create) {
+  const { confirm, at } = command
+  const { email } = user
+  if (confirm === undefined || email === null) return made(user, command)
+  // It replaces none: nobody is to be told of it but whoever reads it.
+  const change = openChange({ ...user, email: null }, email, confirm, at)
+  const step: EmailStep = { told: [null, 'pending'], writes: { put: [change] } }
+  const pending = { ...user, email_change: change.id }
+  const { outcome, unit } = commit(undefined, pending, 'created', command, fieldNames, step)
+  return { outcome, unit: { ...unit, mails: [welcomeMail(change, confirm.secrets, command)] } }
 }
 
 /** In a new user null is as good as nothing, where a value is required. */

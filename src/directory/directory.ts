@@ -156,6 +156,12 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
     create: (context: Context, asked: Omit<Asked<Create>, 'id'>): Promise<Result> =>
       change({ ...asked, ...circumstances(context), kind: 'create', uid: newUid() }),
 
+    /** As `create`, and asks whoever reads the address by mail whether it is theirs. */
+    register: (context: Context, asked: Omit<Asked<Create>, 'id' | 'confirm'>): Promise<Result> => {
+      const confirm = emailChanges.welcome()
+      return change({ ...asked, ...circumstances(context), confirm, kind: 'create', uid: newUid() })
+    },
+
     /** Changes exactly the fields that the patch names. */
     update(context: Context, asked: Asked<Update>): Promise<Result> {
       const carryOut = (all: Asked<Update>) => change({ ...all, ...circumstances(context), kind: 'update' })
@@ -422,7 +428,7 @@ const batchTooLong = refusal('invalid', `A batch may have at most ${maxBatch} op
 
 /** Whether the unit of a command can have mails in it. */
 function mayMail(command: Command): boolean {
-  if (command.kind === 'update' || command.kind === 'replace') return command.confirm !== undefined
+  if ('patch' in command && command.kind !== 'import') return command.confirm !== undefined
   return command.kind === 'password' || command.kind === 'email_change'
 }
 

@@ -69,6 +69,8 @@ export interface Shown {
 /** What a mail's token can do now. */
 export interface Peeked {
   readonly proof: Proof
+  /** Whether the address is the user's already, and all there is to do is to confirm it. */
+  readonly isOwn: boolean
   readonly change: EmailChange
 }
 
@@ -259,7 +261,8 @@ export function createEmailChanges({
     const change = await findBy(token)
     const user = change && (await store.get(change.userId))
     const proof = change && user && proofOf(change, user, token, now())
-    return change === undefined || proof === undefined ? undefined : { proof, change }
+    if (change === undefined || proof === undefined) return undefined
+    return { proof, change, isOwn: user?.email === change.newEmail }
   }
 
   return {
@@ -267,6 +270,9 @@ export function createEmailChanges({
     counted,
     confirmed,
     peek,
+
+    /** What it takes to have the address of somebody new confirmed. */
+    welcome: (): Confirm => ({ by: 'new', id: needed().newId(), secrets: secrets(needed()) }),
 
     /** Those of a user, the latest first. */
     async list({ actor }: Context, id: number): Promise<readonly EmailChange[]> {

@@ -30,6 +30,13 @@ export function askingMails(
   return [...mails, mail(change, sending, 'notice', told)]
 }
 
+/** What is written to the address that somebody new was made with. */
+export function welcomeMail(change: EmailChange, { new: secret }: Secrets, sending: Sending): Mail {
+  const { newEmail: to, expiresAt } = change
+  const values = { token: tokenOf(change.id, secret) }
+  return mail(change, sending, 'welcome', { kind: 'verify_account', to, expiresAt, values })
+}
+
 /** What the old mailbox is told when the address has changed: with a link that undoes it, if there is one. */
 export function changedMails(change: EmailChange, undoSecret: string, sending: Sending): Mail[] {
   const { oldEmail: to, undoUntil } = change

@@ -119,7 +119,7 @@ describe('the sender', () => {
       ...{ date: 'Fri, 02 Jan 2026 03:04:00 +0000', 'auto-submitted': 'auto-generated' },
       'content-type': 'text/plain; charset=utf-8',
     })
-    expect(text).toContain('https://roster.test/email/verify?token=secret-token\n')
+    expect(text).toContain('https://roster.test/email/confirm?token=secret-token\n')
   })
 
   test('tries again what is refused for now, with the same Message-ID, until it is taken', async () => {

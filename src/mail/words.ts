@@ -83,7 +83,7 @@ const words: Readonly<Record<Mail['kind'], (circumstances: Circumstances) => Wor
     subject: 'Confirm your address',
     paragraphs: [
       `An account at ${siteOf(url)} was made with this address.`,
-      `If it is yours, confirm that on this page before ${timeOf(mail.expiresAt)}:\n${link(url, '/email/verify', mail)}`,
+      `If it is yours, confirm that on this page before ${timeOf(mail.expiresAt)}:\n${link(url, '/email/confirm', mail)}`,
       'If you know nothing of it, leave this mail alone.',
     ],
   }),

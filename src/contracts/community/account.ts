@@ -32,7 +32,7 @@ export function createAccount({ directory, people, passwords, verifyToken }: Acc
       // Hashing is dear, so first it is seen whether it is worth it.
       await directory.create(context(request), { patch, required, problems, dryRun: true })
       const made = { patch, required, password: await passwords.hash(password) }
-      const { user } = await directory.create(context(request), made)
+      const { user } = await directory.register(context(request), made)
       tellIgnored(reply, ignored)
       const location = `/api/v2/user/${user.id}/`
       reply.code(201).header('location', location).header('etag', entityTag(user))

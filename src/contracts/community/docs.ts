@@ -182,6 +182,12 @@ const issued = {
   },
 } as const
 
+const code = contentOf({
+  type: 'object',
+  properties: { validation_code: { type: 'string' } },
+  required: ['validation_code'],
+})
+
 const settings = {
   type: 'object',
   description: 'The settings',
@@ -394,6 +400,26 @@ export const docs = {
       },
     },
     response: { 200: shapeOf(encodeAccount(shown), 'The account'), ...refused },
+  },
+  verify: {
+    summary: 'Confirm the address of a new account, by a code that was mailed',
+    tags,
+    body: code,
+    response: { 200: issued, ...refused },
+  },
+  checkCode: {
+    summary: 'Tell whether such a code is good, which it stays',
+    tags,
+    body: code,
+    response: {
+      200: {
+        type: 'object',
+        description: 'Whether it is',
+        properties: { is_valid: { type: 'boolean' } },
+        required: ['is_valid'],
+      },
+      ...refused,
+    },
   },
   recover: {
     summary:

@@ -23,6 +23,7 @@ import { createProfile } from './profile.ts'
 import { createRecoveryRoutes, type RecoveryOptions } from './recovery.ts'
 import { createSearch } from './search.ts'
 import { createSettings } from './settings.ts'
+import { createVerification } from './verification.ts'
 
 export interface CommunityOptions {
   /** What addresses in answers start with; undefined for what each request says. */
@@ -54,6 +55,7 @@ export function community(options: CommunityOptions): Contract {
       const change = createPasswordChange({ directory, passwords, confirmation })
       const password = createPassword({ people, change })
       const { recover, reset } = createRecoveryRoutes({ recovery, tokens })
+      const verification = createVerification({ directory, limits: emailLimits, tokens })
       const email = createEmail({ directory, people, limits: emailLimits })
       const match = createMatch({ directory, people })
       const add = adder(app)
@@ -77,6 +79,8 @@ export function community(options: CommunityOptions): Contract {
       add('GET', '/api/v2/user/:id/check_email_token', docs.checkEmailToken, email.check)
       add('POST', '/api/v2/account/create', docs.createAccount, account.create)
       add('GET', '/api/v2/account/search', docs.searchAccount, account.search)
+      add('POST', '/api/v2/account/verify', docs.verify, verification.verify)
+      add('POST', '/api/v2/account/verify/validation_code', docs.checkCode, verification.check)
       add('POST', '/api/v2/account/recover', docs.recover, recover)
       add('POST', '/api/v2/account/reset', docs.reset, reset)
       add('POST', '/api/v2/jwt/verify_token', docs.verifyToken, account.verifyToken)

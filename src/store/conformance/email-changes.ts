@@ -112,6 +112,40 @@ export function changingEmail(given: Given): void {
     })
   })
 
+  it('makes somebody whose address is to be confirmed, in one unit, alone and with others', async () => {
+    const { store } = given()
+    const made = await Promise.all(
+      [1, 2, 3].map((n) => {
+        const asked = create(
+          { email: `new${n}@example.com` },
+          { confirm: { by: 'new', id: changeId(n), secrets } },
+        )
+        return committed(store, asked)
+      }),
+    )
+    for (const [i, user] of made.entries()) {
+      expect(user).toMatchObject({
+        email: `new${i + 1}@example.com`,
+        email_change: changeId(i + 1),
+        version: 1,
+      })
+      expect(await store.get(user.id)).toEqual(user)
+      expect(await found(store, i + 1)).toMatchObject({ userId: user.id, state: 'pending', oldEmail: null })
+    }
+    expect((await everyMail(store)).toSorted()).toEqual([
+      ['verify_account', 'new1@example.com'],
+      ['verify_account', 'new2@example.com'],
+      ['verify_account', 'new3@example.com'],
+    ])
+    const user = await committed(store, await step(store, 1, confirm(1, 'new')))
+    expect(user).toMatchObject({
+      email: 'new1@example.com',
+      email_verified: true,
+      email_change: null,
+      version: 2,
+    })
+  })
+
   it('cancels a pending change in the unit that replaces it, sets the address or the password, or removes', async () => {
     const fixture = given()
     const { store } = fixture
