@@ -80,6 +80,11 @@ const store = {
   close: absent,
 }
 
+const pictures = {
+  ...{ maxBytes: 0, receive: absent, glance: () => undefined, render: absent },
+  ...{ referenceOf: () => '', keep: absent, read: absent },
+}
+
 const contracts: readonly Described[] = [
   { contract: adoption, properties: adoptionProperties, maxLength: {} },
   { contract: records({ upsert: true }), properties: recordsProperties, maxLength: recordsMaxLength },
@@ -91,6 +96,7 @@ const contracts: readonly Described[] = [
       confirmation: { confirm: absent, forgive: absent },
       charge: absent,
       emailLimits: { tryToken: absent },
+      pictures,
       publicUrl: undefined,
     }),
     properties: v1Properties,
@@ -106,10 +112,7 @@ const contracts: readonly Described[] = [
       tokens: { issue: absent },
       emailLimits: { tryToken: absent },
       verifyToken: undefined,
-      pictures: {
-        ...{ maxBytes: 0, receive: absent, glance: () => undefined, render: absent },
-        ...{ referenceOf: () => '', keep: absent, read: absent },
-      },
+      pictures,
     }),
     properties: { ...communityProperties, ...shownToo },
     maxLength: {},

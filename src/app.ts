@@ -102,7 +102,7 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
       verifyToken: signed?.verify,
     }),
     v1({
-      ...{ keys, clients, passwords, confirmation, emailLimits },
+      ...{ keys, clients, passwords, confirmation, emailLimits, pictures },
       charge: createCharge(limits),
       publicUrl: config.publicUrl,
     }),

@@ -1,5 +1,6 @@
 import type { Actor } from './actor.ts'
 import { allow, seen } from './asking.ts'
+import { createAvatars } from './avatars.ts'
 import { aborted } from './batch.ts'
 import type { Change } from './change.ts'
 import { type ClaimKind, claim } from './claims.ts'
@@ -151,7 +152,14 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
     return decideCount(count, { user, counters: counters.get(id) ?? noCounters, receipt }).outcome
   }
 
+  function update(context: Context, asked: Asked<Update>): Promise<Result> {
+    const carryOut = (all: Asked<Update>) => change({ ...all, ...circumstances(context), kind: 'update' })
+    return asked.patch.email === undefined ? carryOut(asked) : confirmed(context, asked, carryOut)
+  }
+
   return {
+    ...createAvatars({ store, now, update }),
+
     /** Makes a user under an id of the allocator's. */
     create: (context: Context, asked: Omit<Asked<Create>, 'id'>): Promise<Result> =>
       change({ ...asked, ...circumstances(context), kind: 'create', uid: newUid() }),
@@ -163,10 +171,7 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
     },
 
     /** Changes exactly the fields that the patch names. */
-    update(context: Context, asked: Asked<Update>): Promise<Result> {
-      const carryOut = (all: Asked<Update>) => change({ ...all, ...circumstances(context), kind: 'update' })
-      return asked.patch.email === undefined ? carryOut(asked) : confirmed(context, asked, carryOut)
-    },
+    update,
 
     /** Sets the fields that the contract's whole representation consists of; with `upsert`, makes the user where nobody ever was. */
     replace(context: Context, asked: Asked<Replace>): Promise<Result> {

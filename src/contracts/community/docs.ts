@@ -219,6 +219,28 @@ const listed = {
   },
 }
 
+const avatar = {
+  type: 'object',
+  description: 'A picture of the list',
+  properties: {
+    id: whole,
+    primary: { type: 'boolean', description: 'Whether the profile shows it' },
+    avatar: picture,
+    date_uploaded: { type: 'string', format: 'date-time' },
+    user: whole,
+  },
+  required: ['id', 'primary', 'avatar', 'date_uploaded', 'user'],
+} as const
+const avatarId = { avatar_id: { ...whole, description: 'The id of the avatar' } }
+/** In the query or in the body, whichever a client likes better. */
+const oneAvatar = {
+  tags,
+  headers: ifMatch,
+  querystring: { type: 'object', properties: avatarId },
+  body: contentOf({ type: 'object', properties: avatarId }),
+  response: { 204: { type: 'null', description: 'Done' }, ...refused },
+} as const
+
 export const docs = {
   list: {
     summary: 'List users, for who is signed in',
@@ -268,6 +290,20 @@ export const docs = {
     },
   },
   get: { summary: 'Get a user', tags, params, response: { 200: answer('The user', one), ...refused } },
+  avatars: {
+    summary: 'List one’s own avatars: those that were added, and the one that the profile shows',
+    tags,
+    querystring: { type: 'object', properties: paging },
+    response: { 200: pageOf(avatar), ...refused },
+  },
+  addAvatar: {
+    summary: 'Add an avatar to the list; the profile stays as it is',
+    tags,
+    body: withPictures({ type: 'object' }, ['avatar']),
+    response: { 201: avatar, ...refused },
+  },
+  chooseAvatar: { summary: 'Have the profile show an avatar of the list', ...oneAvatar },
+  removeAvatar: { summary: 'Remove an avatar, from the profile too', ...oneAvatar },
   update: { summary: 'Patch a specific user: one’s own', ...edited },
   replace: { summary: 'Update a specific user: one’s own; `username` is needed', ...edited },
   remove: {

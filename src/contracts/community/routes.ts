@@ -11,6 +11,7 @@ import { createPasswordChange } from '../../access/password-change.ts'
 import type { Pictures } from '../../media/pictures.ts'
 import { type Contract, isUnder } from '../contract.ts'
 import { type AccountOptions, createAccount } from './account.ts'
+import { createAvatarRoutes } from './avatars.ts'
 import { bodyTypes, requireJsonAccepted } from './decode.ts'
 import { docs } from './docs.ts'
 import { createEmail } from './email.ts'
@@ -58,6 +59,7 @@ export function community(options: CommunityOptions): Contract {
       const verification = createVerification({ directory, limits: emailLimits, tokens })
       const email = createEmail({ directory, people, limits: emailLimits })
       const match = createMatch({ directory, people })
+      const avatars = createAvatarRoutes({ directory, people, pictures })
       const add = adder(app)
 
       add('GET', '/api/v2/user', docs.list, search.list)
@@ -66,6 +68,10 @@ export function community(options: CommunityOptions): Contract {
       add('POST', '/api/v2/user/match', docs.match, match)
       add('GET', '/api/v2/user/me', docs.me, profile.me)
       add('GET', '/api/v2/user/me/avatar', docs.myAvatar, profile.myAvatar)
+      add('GET', '/api/v2/user/avatar', docs.avatars, avatars.list)
+      add('POST', '/api/v2/user/avatar', docs.addAvatar, avatars.add, streamed)
+      add('PATCH', '/api/v2/user/avatar', docs.chooseAvatar, avatars.choose)
+      add('DELETE', '/api/v2/user/avatar', docs.removeAvatar, avatars.remove)
       add('GET', '/api/v2/user/:id', docs.get, profile.get)
       add('PATCH', '/api/v2/user/:id', docs.update, profile.update, streamed)
       add('PUT', '/api/v2/user/:id', docs.replace, profile.replace, streamed)

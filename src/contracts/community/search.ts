@@ -82,7 +82,7 @@ const usual = 20
 const most = 100
 
 /** What is no number, or is none that makes sense, counts as left out. */
-function decodePage(query: Query): Pick<SearchQuery, 'offset' | 'limit'> {
+export function decodePage(query: Query): Pick<SearchQuery, 'offset' | 'limit'> {
   const limit = natural(lastOf(query.limit))
   return {
     limit: limit === undefined || limit === 0 ? usual : Math.min(limit, most),
@@ -228,7 +228,11 @@ function decodeOrder(asked: Query, near: Place | undefined, wrong: Wrong): Searc
 
 type Link = (offset: number) => string
 
-function neighbours({ offset, limit }: SearchQuery, { total }: Found, link: Link) {
+export function neighbours(
+  { offset, limit }: Pick<SearchQuery, 'offset' | 'limit'>,
+  { total }: Pick<Found, 'total'>,
+  link: Link,
+) {
   return {
     count: total,
     next: offset + limit < total ? link(offset + limit) : null,
@@ -237,7 +241,7 @@ function neighbours({ offset, limit }: SearchQuery, { total }: Found, link: Link
 }
 
 /** The same list from another place on; the first page needs no offset. */
-function linker(origin: string, url: string): Link {
+export function linker(origin: string, url: string): Link {
   const mark = url.indexOf('?')
   const [path, query] = mark < 0 ? [url, ''] : [url.slice(0, mark), url.slice(mark + 1)]
   return (offset) => {

@@ -1,6 +1,8 @@
 import { counterNames } from '../../directory/counters.ts'
 import { catalogue, type FieldName } from '../../directory/fields.ts'
+import type { PictureKind } from '../../directory/picture.ts'
 import { maxBatch } from '../../directory/store.ts'
+import { mediaTypes, sizes } from '../../media/formats.ts'
 import { answer, conditions, type Schema } from '../schema.ts'
 import { errorSchema } from './errors.ts'
 import { filterNames, maxPerPage, sortNames } from './list.ts'
@@ -201,6 +203,13 @@ const clientProperties = {
   revoked_at: maybeTime,
 }
 
+/** Addresses by size in pixels. */
+function pictureOf(kind: PictureKind) {
+  const address = { type: 'string', format: 'uri-reference' } as const
+  const members = Object.fromEntries(sizes[kind].toReversed().map((size) => [String(size), address]))
+  return object({ id, [kind]: { ...object(members), type: ['object', 'null'] }, updated_at })
+}
+
 export const docs = {
   list: {
     ...common,
@@ -264,6 +273,21 @@ export const docs = {
     ),
     response: { 204: { type: 'null', description: 'Changed' }, ...refused },
   },
+  putPicture: (kind: PictureKind) => ({
+    ...one,
+    summary: `Set the ${kind} of a user`,
+    headers: guarded,
+    querystring,
+    body: content(Object.fromEntries(mediaTypes.map((type) => [type, { type: 'string', format: 'binary' }]))),
+    response: { 200: answer(`Where the ${kind} is, by size`, pictureOf(kind)), ...refused },
+  }),
+  removePicture: (kind: PictureKind) => ({
+    ...one,
+    summary: `Remove the ${kind} of a user`,
+    headers: guarded,
+    querystring,
+    response: { 204: { type: 'null', description: 'Removed' }, ...refused },
+  }),
   getProfile: {
     ...one,
     summary: 'Get a user with every field',

@@ -13,10 +13,13 @@ export interface Options {
 
 const none: Options = { problems: [] }
 
-/** Reads what the query and the header ask. What the key stands for is kept as a hash that is quick to make. */
-export function decodeOptions(request: FastifyRequest): Options {
+/**
+ * Reads what the query and the header ask. What the key stands for is kept as a hash that is quick to make.
+ * @param body what stands for the body where that is no longer there
+ */
+export function decodeOptions(request: FastifyRequest, body: string | Buffer = bytesOf(request)): Options {
   const { key, ...options } = readOptions(request)
-  return key === undefined ? options : { ...options, once: onceOf(request, key) }
+  return key === undefined ? options : { ...options, once: onceOf(request, key, body) }
 }
 
 /**
@@ -44,9 +47,9 @@ function readOptions(request: FastifyRequest): Options & { readonly key?: string
   return problems.length === 0 ? none : { problems }
 }
 
-function onceOf(request: FastifyRequest, key: string): Once {
+function onceOf(request: FastifyRequest, key: string, body: string | Buffer): Once {
   const { actor, text } = identityOf(request)
-  return { actor, key, hash: createHash('sha256').update(text).update(bytesOf(request)).digest('hex') }
+  return { actor, key, hash: createHash('sha256').update(text).update(body).digest('hex') }
 }
 
 /** Says that an answer is the one that was given when the request came for the first time. */

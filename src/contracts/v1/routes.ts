@@ -1,9 +1,11 @@
-import type { FastifyInstance, FastifySchema, RouteHandlerMethod } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance, FastifySchema, RouteHandlerMethod } from 'fastify'
 import type { Confirmation } from '../../access/confirmation.ts'
 import type { EmailLimits } from '../../access/email-limits.ts'
 import type { Keys } from '../../access/keys.ts'
 import type { Clients } from '../../access/oauth-clients.ts'
 import type { Passwords } from '../../access/passwords.ts'
+import { pictureKinds } from '../../directory/picture.ts'
+import type { Pictures } from '../../media/pictures.ts'
 import type { Charge } from '../admit.ts'
 import { type Contract, isUnder } from '../contract.ts'
 import { createBatch } from './batch.ts'
@@ -19,6 +21,7 @@ import { createIds } from './ids.ts'
 import { keysAs } from './keys.ts'
 import { createList } from './list.ts'
 import { createPassword } from './password.ts'
+import { createPictureRoutes, streamed } from './pictures.ts'
 import { createProfile, profileTypes } from './profile.ts'
 import { createUsers } from './users.ts'
 
@@ -27,6 +30,7 @@ export interface V1Options {
   readonly clients: Clients
   readonly passwords: Passwords
   readonly confirmation: Confirmation
+  readonly pictures: Pictures
   /** Counts a request as several. */
   readonly charge: Charge
   readonly emailLimits: Pick<EmailLimits, 'tryToken'>
@@ -36,7 +40,7 @@ export interface V1Options {
 
 /** The platform API, `/v1/…`. */
 export function v1(options: V1Options): Contract {
-  const { keys, clients, passwords, confirmation, emailLimits, charge, publicUrl } = options
+  const { keys, clients, passwords, confirmation, emailLimits, pictures, charge, publicUrl } = options
   return {
     name: 'v1',
     knowsCredentials: true,
@@ -50,6 +54,7 @@ export function v1(options: V1Options): Contract {
       const counters = createCounters({ directory, ids })
       const emailChanges = createEmailChangeRoutes({ directory, ids, limits: emailLimits })
       const batch = createBatch({ directory, ids, passwords, charge })
+      const picture = createPictureRoutes({ directory, ids, pictures, publicUrl })
       const keyRoutes = createCredentialRoutes(directory, keysAs(keys))
       const clientRoutes = createCredentialRoutes(directory, clientsAs(clients))
       const add = adder(app)
@@ -57,17 +62,23 @@ export function v1(options: V1Options): Contract {
       add('GET', '/v1/users', docs.list, createList({ directory, publicUrl }))
       add('POST', '/v1/users', docs.create, users.create)
       add('GET', '/v1/users/:id', docs.get, users.get)
-      add('PATCH', '/v1/users/:id', docs.update, users.update, patchTypes)
+      add('PATCH', '/v1/users/:id', docs.update, users.update, { acceptPatch: patchTypes })
       add('DELETE', '/v1/users/:id', docs.erase, users.erase)
       add('PUT', '/v1/users/:id/password', docs.changePassword, password)
+      for (const kind of pictureKinds) {
+        add('PUT', `/v1/users/:id/${kind}`, docs.putPicture(kind), picture.put(kind), { streams: streamed })
+        add('DELETE', `/v1/users/:id/${kind}`, docs.removePicture(kind), picture.remove(kind))
+      }
       add('GET', '/v1/users/:id/profile', docs.getProfile, profile.get)
-      add('PATCH', '/v1/users/:id/profile', docs.updateProfile, profile.update, profileTypes)
+      add('PATCH', '/v1/users/:id/profile', docs.updateProfile, profile.update, { acceptPatch: profileTypes })
       add('GET', '/v1/users/:id/counters', docs.getCounters, counters.get)
-      add('PATCH', '/v1/users/:id/counters', docs.updateCounters, counters.update, patchTypes)
+      add('PATCH', '/v1/users/:id/counters', docs.updateCounters, counters.update, {
+        acceptPatch: patchTypes,
+      })
       add('GET', changes, emailChangeDocs.list, emailChanges.list)
       add('POST', changes, emailChangeDocs.request, emailChanges.request)
       add('GET', change, emailChangeDocs.get, emailChanges.get)
-      add('PATCH', change, emailChangeDocs.correct, emailChanges.correct, 'application/json')
+      add('PATCH', change, emailChangeDocs.correct, emailChanges.correct, { acceptPatch: 'application/json' })
       add('DELETE', change, emailChangeDocs.cancel, emailChanges.cancel)
       add('POST', `${change}/resend`, emailChangeDocs.resend, emailChanges.resend)
       add('POST', '/v1/users/batch', docs.batch, batch)
@@ -99,14 +110,14 @@ function adder(app: FastifyInstance) {
     url: string,
     schema: FastifySchema,
     handler: H,
-    acceptPatch?: string,
+    config: FastifyContextConfig = {},
   ): void => {
     for (const slash of ['', '/']) {
       app.route({
         method,
         url: `${url}${slash}`,
         schema: { ...schema, hide: slash !== '' },
-        ...(acceptPatch !== undefined && { config: { acceptPatch } }),
+        config,
         handler: handler as unknown as RouteHandlerMethod,
       })
     }
