@@ -254,6 +254,34 @@ describe('the sender', () => {
     expect(await isEmpty()).toBe(true)
   })
 
+  test.for([
+    ['the right one', 'p%40ss:w%2Frd', true],
+    ['a wrong one', 'hunter2', false],
+  ] as const)('tells user and password as the URL has them: %s', async ([_, password, isRight]) => {
+    const { port, received } = await server(undefined, {
+      authOptional: false,
+      allowInsecureAuth: true,
+      onAuth: ({ username, password: told }, _session, done) =>
+        username === 'us er' && told === 'p@ss:w/rd' ? done(null, { user: 1 }) : done(says(535)),
+    })
+    await mail()
+    const { start, remark } = sender(`smtp://us%20er:${password}@127.0.0.1:${port}`)
+    start()
+    await until(() => (isRight ? isEmpty() : remark()?.includes('535')))
+    expect(received).toHaveLength(isRight ? 1 : 0)
+    expect(lines.join('')).not.toMatch(/hunter2|us er|w\/rd/)
+  })
+
+  test('does not talk to a server whose certificate nobody vouches for', async () => {
+    const { port, received } = await server(undefined, { secure: true })
+    await mail()
+    const { start, remark } = sender(`smtps://127.0.0.1:${port}`)
+    start()
+    await until(() => remark() !== undefined)
+    expect(received).toEqual([])
+    expect(await isEmpty()).toBe(false)
+  })
+
   test('sends nothing that has expired', async () => {
     const { url, received } = await server()
     const now = Date.now()

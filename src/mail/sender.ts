@@ -30,7 +30,7 @@ export interface Pace {
 
 const usualPace: Pace = {
   poll: 5_000,
-  lease: 2 * longestDelivery,
+  lease: longestDelivery + 15_000,
   pause: 5_000,
   longestPause: 15 * 60_000,
   patience: 5_000,

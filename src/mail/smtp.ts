@@ -2,9 +2,11 @@ import { createTransport } from 'nodemailer'
 import type { Deliver } from './deliver.ts'
 import { toNodemailer, Unsendable } from './message.ts'
 
-/** Milliseconds after which a mail server that says nothing, or never comes to an end, is left. */
-const silence = 15_000
-export const longestDelivery = 30_000
+/** Milliseconds for which a mail server is waited for that is not there, or does not greet. */
+const untilGreeted = 15_000
+/** One that has taken a text may look at it for long: who leaves too soon sends it again (RFC 5321, section 4.5.3.2). */
+const untilAnswered = 60_000
+export const longestDelivery = 90_000
 
 /**
  * Hands mails to a mail server, each over a connection of its own: one that has died in the meantime is not met.
@@ -23,10 +25,10 @@ export function deliverBySmtp(url: string): Deliver {
     ...(username !== '' && {
       auth: { user: decodeURIComponent(username), pass: decodeURIComponent(password) },
     }),
-    connectionTimeout: silence,
-    greetingTimeout: silence,
-    socketTimeout: silence,
-    dnsTimeout: silence,
+    connectionTimeout: untilGreeted,
+    greetingTimeout: untilGreeted,
+    socketTimeout: untilAnswered,
+    dnsTimeout: untilGreeted,
     allowInternalNetworkInterfaces: true,
   })
   return async (message, signal) => {
