@@ -14,6 +14,7 @@ export async function startService() {
     PORT: '0',
     ROSTER_RATE_LIMIT: 'off',
     ROSTER_TRUST_PROXY: '127.0.0.1',
+    ROSTER_JWT_SECRET: jwtSecret,
   }
   const main = new URL('../src/main.js', import.meta.url).pathname
   const server = spawn(process.execPath, [main, 'serve'], { env, stdio: ['ignore', 'pipe', 'inherit'] })
@@ -57,6 +58,9 @@ export async function startService() {
     throw error
   }
 }
+
+/** What the backend of a community signs tokens with. */
+export const jwtSecret = 'a secret of the benchmark, and of nobody else'
 
 type Send = Awaited<ReturnType<typeof startService>>['send']
 

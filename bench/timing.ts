@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
+import { signSharedSecretToken } from '../src/access/shared-secret.ts'
 import { createBrowser } from '../test/oauth.ts'
-import { comesFrom, makePeople, signInAddress, startService } from './service.ts'
+import { comesFrom, jwtSecret, makePeople, signInAddress, startService } from './service.ts'
 import { percentile } from './stats.ts'
 
 /**
@@ -19,6 +20,8 @@ const tries = Number(values.tries)
 const { url, send, close } = await startService()
 try {
   await makePeople(send, tries)
+  // Each asks for the address of somebody who is here and for one of nobody's: there is a limit to what one asks.
+  const tokens = await Promise.all(Array.from({ length: tries }, (_, n) => tokenOf(n + 1)))
   const browser = createBrowser(url)
   const signIn = await browser.open(await signInAddress(send))
   const recover = await browser.open('/oauth/forgot-password')
@@ -29,10 +32,27 @@ try {
     await compare('forgotten password', (email, n) =>
       browser.go(recover.address, { email }, comesFrom(100_000 + n)),
     ),
+    await compare('another address', async (email, n) => {
+      const id = ((n >> 1) % tries) + 1
+      const answer = await fetch(`${url}/api/v2/user/${id}/change_email/`, {
+        method: 'PATCH',
+        headers: { authorization: `Bearer ${tokens[id - 1]}`, 'content-type': 'application/json' },
+        // Nobody is told what their own address is.
+        body: JSON.stringify({ new_email: email === `known${id - 1}@example.com` ? `x${email}` : email }),
+      })
+      const { status, headers } = answer
+      if (status !== 204) throw new Error(`another address: ${status}`)
+      return { status, html: await answer.text(), location: null, headers }
+    }),
   ]
   process.exitCode = areAlike.every(Boolean) ? 0 : 1
 } finally {
   await close()
+}
+
+function tokenOf(userId: number): Promise<string> {
+  const issuedAt = Date.now()
+  return signSharedSecretToken(jwtSecret, { userId, issuedAt, expiresAt: issuedAt + 3_600_000 })
 }
 
 interface Answered {

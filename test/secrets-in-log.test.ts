@@ -192,6 +192,40 @@ async function askWithTokens(send: Send, authorization: string, keys: string[]):
   return statuses
 }
 
+/** Addresses that are confirmed: what confirms them is added to the keys to look for. */
+async function askForAddresses(send: Send, authorization: string, keys: string[]): Promise<number[]> {
+  const statuses: number[] = []
+  const ask = async (...asked: Parameters<Send>) => {
+    const answer = await send(...asked)
+    statuses.push(answer.status)
+    return answer.text
+  }
+  const own = { ...person, email: `old.${email}` }
+  const { id } = JSON.parse(await ask('POST', '/users', own, { authorization })) as { id: number }
+  const issuedAt = Date.now() + 1_000
+  const token = await signSharedSecretToken(jwtSecret, { userId: id, issuedAt, expiresAt: issuedAt + 60_000 })
+  const at = `/api/v2/user/${id}`
+  const headers = { authorization: `Bearer ${token}` }
+  const codes: string[] = []
+  for (const new_email of [`new.${email}`, `newer.${email}`]) {
+    const body = { new_email, confirm: true, send_email: true }
+    const { validation_code: code } = JSON.parse(
+      await ask('PATCH', `${at}/change_email/`, body, headers),
+    ) as { validation_code: string }
+    codes.push(code)
+    await ask('GET', `${at}/check_email_token/?token=${code}`, undefined, {})
+    await ask('GET', `/email/confirm?token=${code}`, undefined, {})
+    await ask('POST', `${at}/confirm_email/`, { new_email: `x${new_email}`, validation_code: code }, {})
+  }
+  const form = { 'content-type': 'application/x-www-form-urlencoded' }
+  for (const code of codes) {
+    await ask('POST', '/email/confirm', `token=${code}`, form)
+    await ask('GET', `/email/undo?token=${code}`, undefined, {})
+    keys.push(code, code.split('.')[1] ?? '')
+  }
+  return statuses
+}
+
 const wrongKeys = [
   'rk_0123456789abcdefghijklmnopqrstuv',
   'rk_short',
@@ -235,6 +269,7 @@ describe.each(['sqlite', 'postgres'] as const)('the log of a whole run on %s', (
     for (const key of keys) statuses.push(...(await askEverything(send, `Bearer ${key}`)))
     statuses.push(...(await askPlatform(send, `Bearer ${keys[2]}`, keys)))
     statuses.push(...(await askWithTokens(send, `Bearer ${keys[2]}`, keys)))
+    statuses.push(...(await askForAddresses(send, `Bearer ${keys[2]}`, keys)))
     for (const wrong of wrongKeys) {
       for (const path of ['/users/1', '/records/users/1', '/v1/users', '/nowhere']) {
         for (const scheme of ['Bearer', 'bearer', 'Basic', 'Digest', ''])
@@ -253,7 +288,7 @@ describe.each(['sqlite', 'postgres'] as const)('the log of a whole run on %s', (
       statuses.push((await sendBytes(server.url, bytes)).status)
     // A run in which nothing much happened would prove nothing.
     expect(keys.filter((key) => key.length < 30)).toEqual([])
-    for (const status of [200, 201, 204, 400, 401, 403, 404, 405, 409, 412, 415, 422, 429])
+    for (const status of [200, 201, 204, 400, 401, 403, 404, 405, 409, 410, 412, 415, 422, 429])
       expect(statuses).toContain(status)
     expect(statuses.filter((status) => status >= 500 && status !== 501)).toEqual([])
 
