@@ -145,6 +145,47 @@ describe.skipIf(skipped !== '')(`two nodes on one PostgreSQL and one Redis${skip
     expect(JSON.parse(text)).toMatchObject({ meta: { total: 5 } })
   })
 
+  it('carry a batch out once, and make a key once, whichever of them it comes to', async () => {
+    await start({ ROSTER_RATE_LIMIT: 'off' })
+    const [here, there] = sends as readonly [Send, Send]
+    const headers = { ...(await makeKey('admin')).headers, 'content-type': 'application/json' }
+    for (const atomic of [false, true]) {
+      const once = { ...headers, 'idempotency-key': `"batch ${atomic}"` }
+      const operations = range(20).map((n) => {
+        const name = `${atomic ? 'whole' : 'single'}-${n}`
+        return {
+          op: 'create',
+          data: { email: `${name}@example.org`, username: name, password: 'correct horse' },
+        }
+      })
+      const ask = (send: Send, more: object = {}) =>
+        send('POST', '/v1/users/batch', { operations, atomic, ...more }, once)
+      const answers = await Promise.all([here, there].map((send) => ask(send)))
+      for (const { status, text } of answers) {
+        expect(status).toBe(200)
+        const { results } = JSON.parse(text) as { results: { status: number }[] }
+        expect(new Set(results.map((result) => result.status))).toEqual(new Set([201]))
+      }
+      expect(await ask(there)).toMatchObject({ status: 200, headers: { 'idempotency-replayed': 'true' } })
+      expect(await ask(here, { operations: operations.slice(1) })).toMatchObject({ status: 422 })
+      expect(await there('PATCH', '/v1/users/usr_none', {}, once)).toMatchObject({ status: 422 })
+    }
+    const { text } = await here('GET', '/v1/users', undefined, headers)
+    expect(JSON.parse(text)).toMatchObject({ meta: { total: 40 } })
+
+    for (const things of ['keys', 'clients']) {
+      const once = { ...headers, 'idempotency-key': `"${things}"` }
+      const asked = { name: 'the shop', scopes: ['read'] }
+      const made = await Promise.all([here, there].map((send) => send('POST', `/v1/${things}`, asked, once)))
+      expect(made.map(({ status }) => status).toSorted()).toEqual([201, 409])
+      const before = await here('GET', `/v1/${things}`, undefined, headers)
+      expect(await there('POST', `/v1/${things}`, { ...asked, name: 'x' }, once)).toMatchObject({
+        status: 422,
+      })
+      expect(await there('GET', `/v1/${things}`, undefined, headers)).toMatchObject({ text: before.text })
+    }
+  })
+
   it('count a key’s requests together, to the last one', async () => {
     await start({ ROSTER_RATE_LIMIT: '25/h' })
     const { headers } = await makeKey('read')
