@@ -1,35 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Answer, startApp, type TestApp } from '../../../test/app.ts'
+import { describe, expect, test } from 'vitest'
+import { usePlatform } from '../../../test/platform.ts'
 
 /** `POST /v1/users/batch`, `/v1/users/{id}/counters`. */
 
-let roster: TestApp
-let key: { readonly authorization: string }
-beforeAll(async () => {
-  roster = await startApp()
-  key = await roster.keyWith('read', 'write')
-})
-afterAll(() => roster.close())
-
-const call = (line: string, body?: unknown, headers: object = {}): Promise<Answer> =>
-  roster.call(line, body, { ...key, ...headers })
-
-let made = 0
-const person = () => {
-  made++
-  return { email: `person${made}@example.org`, username: `person${made}`, password: 'correct horse' }
-}
-
-interface User {
-  readonly id: string
-  readonly username: string
-}
-
-async function create(): Promise<User> {
-  const answer = await call('POST /v1/users', person())
-  expect(answer.status).toBe(201)
-  return answer.body as User
-}
+const platform = usePlatform()
+const { call, person, create } = platform
 
 interface Results {
   readonly results: readonly {
@@ -90,12 +65,12 @@ describe('a batch', () => {
   test('takes 1,000 operations, and no more', async () => {
     const { id } = await create()
     const many = Array.from({ length: 1_001 }, (_, i) => update(id, { first_name: `${i}` }))
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     expect(await batch(many)).toMatchObject({
       status: 400,
       body: { details: { operations: [expect.stringContaining('1000')] } },
     })
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
     const { results } = await batch(many.slice(1), { atomic: true })
     expect(new Set(results.map(({ status }) => status))).toEqual(new Set([200]))
     expect(await call(`GET /v1/users/${id}`)).toMatchObject({
@@ -106,7 +81,7 @@ describe('a batch', () => {
 
   test('all or nothing: where one is refused nothing is done, and each is told why', async () => {
     const one = await create()
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     const operations = [
       update(one.id, { first_name: 'Bo' }),
       creation(person()),
@@ -120,7 +95,7 @@ describe('a batch', () => {
       [424, 'batch_aborted'],
       [409, 'conflict'],
     ])
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
   })
 
   test('all or nothing: each operation is judged on what the ones before it leave', async () => {
@@ -140,7 +115,7 @@ describe('a batch', () => {
 
   test.for([false, true])('dry run (atomic: %s) tells every change and keeps none', async (atomic) => {
     const one = await create()
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     const operations = [update(one.id, { first_name: 'Bo' }), creation(person())]
     const answer = await call('POST /v1/users/batch?dry_run=true', { operations, atomic })
     expect(answer).toMatchObject({
@@ -153,7 +128,7 @@ describe('a batch', () => {
         ],
       },
     })
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
   })
 
   test('a key gives each operation once: what was refused is tried again, what was done is not', async () => {
@@ -177,7 +152,7 @@ describe('a batch', () => {
     const operations = [update(id, { first_name: 'Bo' }), creation(person())]
     expect(await batch(operations, {}, own)).toMatchObject({ status: 200 })
     expect(await call(`PATCH /v1/users/${id}`, { first_name: 'Di' }, other)).toMatchObject({ status: 200 })
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     const mismatch = { status: 422, body: { error: 'idempotency_mismatch' } }
     for (const [line, body] of [
       [`PATCH /v1/users/${id}`, { first_name: 'Bo' }],
@@ -194,7 +169,7 @@ describe('a batch', () => {
       expect(await call(line, body, own)).toMatchObject(mismatch)
     for (const atomic of [false, true])
       expect(await call('POST /v1/users/batch', { operations, atomic }, other)).toMatchObject(mismatch)
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
   })
 
   test.for([false, true])('none of which was done leaves its key (atomic: %s)', async (atomic) => {
@@ -272,11 +247,11 @@ describe('a batch', () => {
     ['a member twice', '{"operations":[{"op":"create","op":"update","data":{}}]}', 'body'],
     ['broken JSON', '{', 'body'],
   ])('%s is 400', async ([, body, culprit]) => {
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     const answer = await call('POST /v1/users/batch', body)
     expect(answer).toMatchObject({ status: 400, body: { error: 'validation_error' } })
     expect(Object.keys((answer.body as { details: object }).details)).toEqual([culprit])
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
   })
 
   test.for<[about: string, operation: unknown, culprits: string[]]>([
@@ -359,11 +334,11 @@ describe('counters', () => {
       typeof body === 'string' || Array.isArray(body)
         ? body
         : { polls_counter: { increment: 1 }, ...(body as object) }
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     const answer = await call(`PATCH ${at}`, text)
     expect(answer.status).toBe(400)
     expect(Object.keys((answer.body as { details: object }).details)).toEqual([culprit])
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
   })
 
   test('of nobody are 404; they have no ETag, so a condition is 400', async () => {

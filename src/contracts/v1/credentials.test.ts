@@ -1,20 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { type Answer, startApp, type TestApp } from '../../../test/app.ts'
+import { describe, expect, test, vi } from 'vitest'
+import type { Answer } from '../../../test/app.ts'
+import { usePlatform } from '../../../test/platform.ts'
 import { unavailable } from '../../directory/errors.ts'
 import { receiptLife } from '../../directory/receipt.ts'
 
 /** Keys and clients are made and revoked once, as every other write of the contract is carried out once. */
 
-let roster: TestApp
-let admin: { readonly authorization: string }
-beforeAll(async () => {
-  roster = await startApp()
-  admin = await roster.keyWith('read', 'write', 'admin')
-})
-afterAll(() => roster.close())
-
-const call = (line: string, body?: unknown, headers: object = {}): Promise<Answer> =>
-  roster.call(line, body, { ...admin, ...headers })
+const platform = usePlatform(['read', 'write', 'admin'])
+const { call } = platform
 
 const asked = { name: 'the shop', scopes: ['read'] }
 let keys = 0
@@ -33,19 +26,19 @@ describe.for(['keys', 'clients'])('/v1/%s', (things) => {
   test('one that was made is not made again, and the repetition names it: 409', async () => {
     const own = once()
     const id = await made(own)
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     const again = await call(`POST /v1/${things}`, asked, own)
     expect(again).toMatchObject({ status: 409, body: { error: 'conflict' } })
     expect(again.text).toContain(id)
     expect(again.text).not.toMatch(/rk_|rcs_/)
     for (const other of [{ ...asked, name: 'another' }, { ...asked, scopes: ['write'] }, {}, '{'])
       expect(await call(`POST /v1/${things}`, other, own)).toMatchObject({ status: 422 })
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
   })
 
   test('a request that ended before anything was made goes on when it is repeated, once', async () => {
     const own = once()
-    const { keys, documents } = roster.store
+    const { keys, documents } = platform.roster.store
     const failed = things === 'keys' ? vi.spyOn(keys, 'add') : vi.spyOn(documents, 'put')
     failed.mockRejectedValueOnce(unavailable('The store can not write now'))
     expect(await call(`POST /v1/${things}`, asked, own)).toMatchObject({ status: 503 })
@@ -75,7 +68,7 @@ describe.for(['keys', 'clients'])('/v1/%s', (things) => {
     const first = await call(`DELETE /v1/${things}/${id}`, undefined, own)
     expect(first).toMatchObject({ status: 204 })
     expect(first.headers['idempotency-replayed']).toBeUndefined()
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     expect(await call(`DELETE /v1/${things}/${id}`, undefined, own)).toMatchObject({
       status: 204,
       headers: { 'idempotency-replayed': 'true' },
@@ -92,24 +85,24 @@ describe.for(['keys', 'clients'])('/v1/%s', (things) => {
         status: 422,
         body: { error: 'idempotency_mismatch' },
       })
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
   })
 
   test('the key of a write about users makes and revokes none', async () => {
     const id = await made()
     const own = once()
     expect(await call('PATCH /v1/users/usr_123abc456def', {}, own)).toMatchObject({ status: 200 })
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     expect(await call(`POST /v1/${things}`, asked, own)).toMatchObject({ status: 422 })
     expect(await call(`DELETE /v1/${things}/${id}`, undefined, own)).toMatchObject({ status: 422 })
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
   })
 
   test('the key is not asked before who may ask', async () => {
     const own = once()
     await made(own)
-    const writer = await roster.keyWith('write')
-    expect(await roster.call(`POST /v1/${things}`, asked, { ...writer, ...own })).toMatchObject({
+    const writer = await platform.roster.keyWith('write')
+    expect(await platform.roster.call(`POST /v1/${things}`, asked, { ...writer, ...own })).toMatchObject({
       status: 403,
     })
   })
@@ -130,7 +123,7 @@ describe.for(['keys', 'clients'])('/v1/%s', (things) => {
   test('after a day the key is as new', async () => {
     const own = once()
     const id = await made(own)
-    while ((await roster.store.expire(Date.now() + receiptLife)) > 0);
+    while ((await platform.roster.store.expire(Date.now() + receiptLife)) > 0);
     expect(await made(own)).not.toBe(id)
   })
 })

@@ -1,18 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Answer, startApp, type TestApp } from '../../../test/app.ts'
+import { describe, expect, test } from 'vitest'
+import { usePlatform } from '../../../test/platform.ts'
 
 /** `/v1/keys`, for those who hold a key with the scope `admin`. */
 
-let roster: TestApp
-let admin: { readonly authorization: string }
-beforeAll(async () => {
-  roster = await startApp()
-  admin = await roster.keyWith('admin')
-})
-afterAll(() => roster.close())
-
-const call = (line: string, body?: unknown, headers: object = {}): Promise<Answer> =>
-  roster.call(line, body, { ...admin, ...headers })
+const platform = usePlatform(['admin'])
+const { call } = platform
 
 interface Key {
   readonly id: string
@@ -38,7 +30,7 @@ test('a key is made, shown with its secret this once, works, is listed and is re
     revoked_at: null,
   })
   const user = 'GET /v1/users/usr_123abc456def'
-  expect(await roster.call(user, undefined, as(key))).toMatchObject({ status: 200 })
+  expect(await platform.roster.call(user, undefined, as(key))).toMatchObject({ status: 200 })
 
   const { secret, ...shown } = key
   const listed = await call('GET /v1/keys')
@@ -46,7 +38,7 @@ test('a key is made, shown with its secret this once, works, is listed and is re
   expect(listed.text).not.toContain(secret)
 
   expect(await call(`DELETE /v1/keys/${key.id}`)).toMatchObject({ status: 204, text: '' })
-  expect(await roster.call(user, undefined, as(key))).toMatchObject({
+  expect(await platform.roster.call(user, undefined, as(key))).toMatchObject({
     status: 401,
     body: { error: 'unauthorized' },
   })
@@ -57,8 +49,8 @@ describe('is refused', () => {
   test.for(['GET /v1/keys', 'POST /v1/keys', 'DELETE /v1/keys/key_1'])(
     '%s without the scope admin: 403 that names it',
     async (line) => {
-      const key = await roster.keyWith('read', 'write')
-      const answer = await roster.call(line, line.startsWith('POST') ? '{"' : undefined, key)
+      const key = await platform.roster.keyWith('read', 'write')
+      const answer = await platform.roster.call(line, line.startsWith('POST') ? '{"' : undefined, key)
       expect(answer.status).toBe(403)
       expect(answer.body).toEqual({
         error: 'forbidden',
@@ -84,11 +76,11 @@ describe('is refused', () => {
     ['an unknown property', { ...asked, secret: 'x' }, ['secret']],
     ['broken JSON', '{', ['body']],
   ])('%s: 400', async ([, body, culprits]) => {
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     const answer = await call('POST /v1/keys', body)
     expect(answer.status).toBe(400)
     expect(Object.keys((answer.body as { details: object }).details)).toEqual(culprits)
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
   })
 
   test('a body of another type: 415', async () => {
@@ -110,7 +102,7 @@ test('sent again with its Idempotency-Key it is 409 that names the key; the secr
     body: { error: 'conflict', message: expect.stringContaining(key.id) },
   })
   expect(late.text).not.toContain(key.secret)
-  expect(await roster.call('GET /v1/users', undefined, as(key))).toMatchObject({ status: 200 })
+  expect(await platform.roster.call('GET /v1/users', undefined, as(key))).toMatchObject({ status: 200 })
   for (const other of [
     { ...asked, name: 'another' },
     { ...asked, scopes: ['read'] },
@@ -124,7 +116,7 @@ test('sent again with its Idempotency-Key it is 409 that names the key; the secr
 })
 
 test('dry run makes and revokes nothing', async () => {
-  const rows = await roster.everything()
+  const rows = await platform.roster.everything()
   const made = await call('POST /v1/keys?dry_run=true', asked)
   expect(made).toMatchObject({ status: 200, body: { dry_run: true, status: 201, key: { name: 'the shop' } } })
   expect(made.text).not.toContain('rk_')
@@ -134,5 +126,5 @@ test('dry run makes and revokes nothing', async () => {
     body: { status: 204 },
   })
   expect(await call('DELETE /v1/keys/key_nobody?dry_run=true')).toMatchObject({ status: 404 })
-  expect(await roster.everything()).toEqual(rows)
+  expect(await platform.roster.everything()).toEqual(rows)
 })

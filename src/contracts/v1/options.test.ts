@@ -1,31 +1,14 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type Answer, startApp, type TestApp } from '../../../test/app.ts'
+import { beforeEach, describe, expect, test } from 'vitest'
+import type { Answer } from '../../../test/app.ts'
+import { type PlatformUser, usePlatform } from '../../../test/platform.ts'
 
 /** What every write may ask besides itself: to be done once (`Idempotency-Key`), or to be only tried (`dry_run`). */
 
-let roster: TestApp
-let key: { readonly authorization: string }
-beforeAll(async () => {
-  roster = await startApp()
-  key = await roster.keyWith('read', 'write')
-})
-afterAll(() => roster.close())
-
-const call = (line: string, body?: unknown, headers: object = {}): Promise<Answer> =>
-  roster.call(line, body, { ...key, ...headers })
-
-let made = 0
-const person = () => {
-  made++
-  return { email: `person${made}@example.org`, username: `person${made}`, password: 'correct horse' }
-}
+const platform = usePlatform()
+const { call, person } = platform
 
 /** A new user's address. */
-async function create(): Promise<string> {
-  const answer = await call('POST /v1/users', person())
-  expect(answer.status).toBe(201)
-  return String(answer.headers.location)
-}
+const create = async () => (await platform.create()).at
 
 let keys = 0
 const once = () => ({ 'idempotency-key': `"key ${++keys}"` })
@@ -98,11 +81,11 @@ describe.for(Object.entries(writes))('Idempotency-Key: %s', ([name, write]) => {
     const first = await call(line, body, own)
     expect(first.status).toBeLessThan(300)
     expect(first.headers['idempotency-replayed']).toBeUndefined()
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     const again = await call(line, body, own)
     expect(again.headers['idempotency-replayed']).toBe('true')
     if (!name.startsWith('batch')) expect(seen(again)).toEqual(seen(first))
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
   })
 
   test('sent at once many times is done once', async () => {
@@ -120,11 +103,14 @@ describe.for(Object.entries(writes))('Idempotency-Key: %s', ([name, write]) => {
     const { line, body, headers, other } = write(await create())
     const own = { ...headers, ...once() }
     await call(line, body, own)
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     const refused = await call(line, other, own)
     expect(refused).toMatchObject({ status: 422, body: { error: 'idempotency_mismatch' } })
-    expect(await roster.everything()).toEqual(rows)
-    const stranger = await roster.call(line, other, { ...own, ...(await roster.keyWith('read', 'write')) })
+    expect(await platform.roster.everything()).toEqual(rows)
+    const stranger = await platform.roster.call(line, other, {
+      ...own,
+      ...(await platform.roster.keyWith('read', 'write')),
+    })
     expect(stranger.headers['idempotency-replayed']).toBeUndefined()
     expect(stranger.status).not.toBe(422)
   })
@@ -133,14 +119,14 @@ describe.for(Object.entries(writes))('Idempotency-Key: %s', ([name, write]) => {
     const at = await create()
     const { line, body, headers } = write(at)
     const own = { ...headers, ...once() }
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     const tried = await call(`${line}?dry_run=true`, body, own)
     expect(tried).toMatchObject({
       status: 200,
       body: { dry_run: true, status: statusOf(name) },
     })
     expect(tried.headers.etag).toBeUndefined()
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
     const done = await call(line, body, own)
     expect(done.headers['idempotency-replayed']).toBeUndefined()
     expect(done.status).toBe(statusOf(name))
@@ -156,12 +142,12 @@ describe.for(Object.entries(writes))('Idempotency-Key: %s', ([name, write]) => {
     'dry_run=true&x=1',
   ])('?%s is 400 that names it', async (query) => {
     const { line, body, headers } = write(await create())
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     const answer = await call(`${line}?${query}`, body, headers)
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_parameter' } })
     const culprit = /x=1|dryrun/.exec(query)?.[0].replace('=1', '') ?? 'dry_run'
     expect(Object.keys((answer.body as { details: object }).details)).toEqual([culprit])
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
   })
 })
 
@@ -180,13 +166,13 @@ describe('Idempotency-Key', () => {
     'ü',
   ])('%j is 400', async (value) => {
     const at = await create()
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     const answer = await call(`PATCH ${at}`, { first_name: 'Bo' }, { 'idempotency-key': value })
     expect(answer).toMatchObject({
       status: 400,
       body: { details: { 'Idempotency-Key': [expect.any(String)] } },
     })
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
   })
 
   test.for([
@@ -259,10 +245,10 @@ describe('Idempotency-Key', () => {
     const own = once()
     const body = person()
     expect(await call('POST /v1/users', body, own)).toMatchObject({ status: 201 })
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     const answer = await call('POST /v1/users', { ...body, ...values }, { ...own, ...headers })
     expect(answer).toMatchObject({ status: 422, body: { error: 'idempotency_mismatch' } })
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
   })
 
   test.for([
@@ -276,19 +262,19 @@ describe('Idempotency-Key', () => {
     const wrong = { ...body, ...values }
     expect(await call(`PUT ${at}/password`, wrong, own)).toMatchObject({ status: 400 })
     expect(await call(`PUT ${at}/password`, body, own)).toMatchObject({ status: 204 })
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     expect(await call(`PUT ${at}/password`, wrong, own)).toMatchObject({
       status: 422,
       body: { error: 'idempotency_mismatch' },
     })
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
   })
 
   test('what is kept of a request with a password does not tell it', async () => {
     const own = once()
     const body = { ...person(), password: 'another secret' }
     await call('POST /v1/users', body, own)
-    expect(JSON.stringify(await roster.everything())).not.toContain('another secret')
+    expect(JSON.stringify(await platform.roster.everything())).not.toContain('another secret')
     expect(await call('POST /v1/users', { ...body, password: 'yet another' }, own)).toMatchObject({
       status: 422,
     })
@@ -296,9 +282,11 @@ describe('Idempotency-Key', () => {
 })
 
 describe('dry run', () => {
+  let ann: PlatformUser
   let at: string
   beforeEach(async () => {
-    at = await create()
+    ann = await platform.create()
+    at = ann.at
   })
 
   test('of an update tells the user as it would be, and each change', async () => {
@@ -316,7 +304,7 @@ describe('dry run', () => {
       user,
       changes: {
         first_name: { old: null, new: 'Bo' },
-        email: { old: `person${made}@example.org`, new: 'new@example.org' },
+        email: { old: ann.email, new: 'new@example.org' },
       },
     })
     expect((await call(`GET ${at}`)).body).toEqual(before)
@@ -345,7 +333,7 @@ describe('dry run', () => {
     const { user, changes } = tried.body as { user: unknown; changes: object }
     expect(tried).toMatchObject({ status: 200, body: { dry_run: true, status: 204 } })
     expect(user).toBeNull()
-    expect(changes).toMatchObject({ username: { old: `person${made}`, new: null } })
+    expect(changes).toMatchObject({ username: { old: ann.username, new: null } })
     expect(await call(`GET ${at}`)).toMatchObject({ status: 200 })
   })
 

@@ -1,28 +1,16 @@
 import { createRequire } from 'node:module'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Answer, startApp, type TestApp } from '../../../test/app.ts'
+import { describe, expect, test } from 'vitest'
+import { usePlatform } from '../../../test/platform.ts'
 import { fieldNames } from '../../directory/fields.ts'
 
 /** `/v1/users/{id}/profile`: every field, by JSON, JSON Merge Patch (RFC 7396) and JSON Patch (RFC 6902). */
 
-let roster: TestApp
-let key: { readonly authorization: string }
-beforeAll(async () => {
-  roster = await startApp()
-  key = await roster.keyWith('read', 'write')
-})
-afterAll(() => roster.close())
+const platform = usePlatform()
+const { call } = platform
 
-const call = (line: string, body?: unknown, headers: object = {}): Promise<Answer> =>
-  roster.call(line, body, { ...key, ...headers })
-
-let made = 0
 /** A new user's address, with some values of the profile. */
 async function create(values: object = {}): Promise<string> {
-  made++
-  const person = { email: `person${made}@example.org`, username: `person${made}`, password: 'correct horse' }
-  const created = await call('POST /v1/users', person)
-  const at = `${created.headers.location}/profile`
+  const at = `${(await platform.create()).at}/profile`
   if (Object.keys(values).length > 0) expect(await call(`PATCH ${at}`, values)).toMatchObject({ status: 200 })
   return at
 }
@@ -310,11 +298,11 @@ describe('JSON Patch', () => {
     ['no time', [{ op: 'remove', path: '/updated_at' }], { updated_at: [expect.any(String)] }],
   ])('%s is 400 that tells where', async ([, body, details]) => {
     const at = await create({ bio: 'a' })
-    const rows = await roster.everything()
+    const rows = await platform.roster.everything()
     const answer = await call(`PATCH ${at}`, body, operations)
     expect(answer.status).toBe(400)
     expect((answer.body as { details: object }).details).toEqual(details)
-    expect(await roster.everything()).toEqual(rows)
+    expect(await platform.roster.everything()).toEqual(rows)
   })
 
   test('what is nested deeply or doubles itself is refused, and the service goes on', async () => {
