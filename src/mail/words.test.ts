@@ -59,7 +59,7 @@ describe('the words of a mail', () => {
       'Your address was changed',
       [`${url}/email/undo?token=${token}`, '18:56 UTC'],
     ],
-    ['verify_account', { token }, 'Confirm your address', [`${url}/email/verify?token=${token}`]],
+    ['verify_account', { token }, 'Confirm your address', [`${url}/email/confirm?token=${token}`]],
   ])('say what has happened and what to do: %s %j', ([kind, values, subject, said]) => {
     const written = write({ mail: mail(kind, values), user: user({ first_name: 'Ann' }), url })
     expect(written.subject).toBe(subject)
