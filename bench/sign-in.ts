@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { setPriority } from 'node:os'
 import { parseArgs, promisify } from 'node:util'
 import { createBrowser } from '../test/oauth.ts'
 import { comesFrom, makePeople, signInAddress, startService } from './service.ts'
@@ -84,8 +85,12 @@ async function disturb(
   return busy < 2 * quiet
 }
 
-/** 50 at once, and when all have been answered the next 50, until it is ended. */
+/**
+ * 50 at once, and when all have been answered the next 50, until it is ended. They stand for browsers
+ * elsewhere, which take no processor from the service: so this process stands back.
+ */
 async function signInForEver(url: string, address: string): Promise<never> {
+  setPriority(5)
   const browser = createBrowser(url)
   const page = await browser.open(address)
   for (let round = 1; ; round++) {

@@ -56,9 +56,9 @@ export const lifetimes = {
   RefreshToken: 2_592_000,
   IdToken: 3_600,
   Interaction: 3_600,
-  /** How long one who has signed in need not do so again. */
+  /** How long one who has signed in need not do so again, since they were last sent here. */
   Session: 43_200,
-  /** How long what a person has allowed a client stays allowed. */
+  /** How long tokens can be refreshed on what a person has allowed; in a new session they are asked anew. */
   Grant: 31_536_000,
 } as const
 

@@ -49,7 +49,7 @@ const scopeWords: Readonly<Record<string, string>> = {
 export function consentPage({ client, redirectUri, token, person, scopes }: ConsentPage): Page {
   const items = scopes.map((scope) => `<li>${escapeHtml(scopeWords[scope] ?? scope)}</li>`).join('\n')
   const body = `<h1>Allow access?</h1>
-<p><strong>${escapeHtml(client)}</strong> would like to do this for you, <strong>${escapeHtml(person)}</strong>:</p>
+<p><strong>${escapeHtml(client)}</strong> would like to</p>
 <ul>
 ${items}
 </ul>
@@ -58,7 +58,7 @@ ${hidden(token)}<div class="actions">
 <button class="yes" name="action" value="allow">Allow</button>
 <button class="no" name="action" value="deny">Do not allow</button>
 </div>
-<p>Not you? <button class="link" name="action" value="switch">Sign in as somebody else</button></p>
+<p>You are signed in as <strong>${escapeHtml(person)}</strong>. Not you? <button class="link" name="action" value="switch">Sign in as somebody else</button></p>
 </form>`
   return { html: page('Allow access?', body), formAction: targetsOf(redirectUri) }
 }
