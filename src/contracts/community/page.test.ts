@@ -114,6 +114,10 @@ describe.skipIf(!hasCurl)('the page, by curl', () => {
   test('the username must be unique and valid', async () => {
     for (const username of ['johndoe', 'not valid', 'ü'])
       expect((await patch(3, ...signedIn(), '--data-urlencode', `username=${username}`)).status).toBe(400)
+    for (const username of ['aZ09_-', '-', 'mira_sole']) {
+      const { status, body } = await patch(3, ...signedIn(), '--data-urlencode', `username=${username}`)
+      expect([status, body?.username]).toEqual([200, username])
+    }
   })
 
   test('authentication is required', async () => {
