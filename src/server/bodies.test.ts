@@ -39,7 +39,8 @@ const echo: Contract = {
   },
 }
 
-const log = pino({ level: 'silent' })
+const lines: string[] = []
+const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) })
 const app = createServer({ contracts: [echo], log, observed: observe(log), trustProxy: [] })
 let port = 0
 beforeAll(async () => {
@@ -305,6 +306,20 @@ describe('the connection ends after', () => {
     expect(handled).toEqual(['PUT y other'])
     line.socket.destroy()
   })
+})
+
+test.for([
+  ['an expectation that nobody meets', put('x', 'body', 'Expect: magic')],
+  ['no Host', 'PUT /echo/x HTTP/1.1\r\nConnection: close\r\n\r\n'],
+  ['a body that is too large', headOf('PUT', 'x', `Content-Length: ${limit + 1}`)],
+] as const)('the log knows how long it took to refuse %s', async ([, bytes]) => {
+  lines.length = 0
+  const line = await dial()
+  const begun = performance.now()
+  await line.send(bytes)
+  await line.last()
+  const { ms } = JSON.parse(lines.at(-1) ?? '{}') as { ms: number }
+  expect(ms).toBeLessThanOrEqual(Math.ceil(performance.now() - begun))
 })
 
 describe('a head', () => {

@@ -54,6 +54,8 @@ export function createServer({ contracts, log, observed, trustProxy }: ServerOpt
     return refuseUnrouted(error, request, reply)
   })
   app.decorateRequest('actor')
+  // First, so that it has seen when a request came whatever becomes of it.
+  observed.routesOf(app)
   app.addHook('onRequest', (request, reply, done) => {
     if (cameTooLate(request)) return void reply.hijack()
     reply.header('x-request-id', request.id)
@@ -74,7 +76,6 @@ export function createServer({ contracts, log, observed, trustProxy }: ServerOpt
   })
   // Node.js would answer without a body; the hook above tells what is wrong.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
-  observed.routesOf(app)
   return app
 }
 
