@@ -61,8 +61,6 @@ export function createRenderer(options: RendererOptions = {}): Renderer {
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     })
     all.add(child)
-    child.unref()
-    child.channel?.unref()
     child.on('error', () => child.kill('SIGKILL'))
     child.on('exit', () => {
       clearTimeout(idle.get(child))
@@ -81,6 +79,8 @@ export function createRenderer(options: RendererOptions = {}): Renderer {
   function work(child: ChildProcess, { task, resolve, reject }: Job): void {
     clearTimeout(idle.get(child))
     idle.delete(child)
+    child.ref()
+    child.channel?.ref()
     let late = false
     const timer = setTimeout(() => {
       late = true
@@ -94,6 +94,9 @@ export function createRenderer(options: RendererOptions = {}): Renderer {
     const answer = (reply: RenderReply) => {
       done()
       idle.set(child, setTimeout(() => child.kill('SIGKILL'), idleTime).unref())
+      // A process that has nothing else to do need not wait for ones that have nothing to do either.
+      child.unref()
+      child.channel?.unref()
       resolve(reply)
       next()
     }
@@ -126,7 +129,10 @@ export function createRenderer(options: RendererOptions = {}): Renderer {
       closed = true
       for (const { reject } of waiting.splice(0)) reject(unavailable('The service is closing'))
       const ended = [...all].map((child) => new Promise((resolve) => child.once('exit', resolve)))
-      for (const child of all) child.kill('SIGKILL')
+      for (const child of all) {
+        child.ref()
+        child.kill('SIGKILL')
+      }
       await Promise.all(ended)
     },
   }
