@@ -71,6 +71,8 @@ describe.skipIf(skipped !== '')(`counting in Redis${skipped}`, () => {
     expect(await client.pttl(key)).toBeGreaterThan(50_000)
     await client.pexpire(key, 1)
     await expect.poll(async () => (await count('a', 0)).used).toBe(0)
+    expect((await count('a', -3)).used).toBe(0)
+    expect((await count('a', 1)).used).toBe(1)
   })
 
   test('that is not there at the start is done alone, at once, told once, and together when it comes', async () => {

@@ -8,9 +8,14 @@ declare module 'ioredis' {
   }
 }
 
-// One round trip, and nothing between its steps. A key that lost its expiry gets one again.
+// One round trip, and nothing between its steps. A key that lost its expiry gets one again. What is given back
+// when its window is over counts for nothing.
 const script = `
 local used = redis.call('INCRBY', KEYS[1], ARGV[2])
+if used < 0 then
+  redis.call('INCRBY', KEYS[1], -used)
+  used = 0
+end
 local left = redis.call('PTTL', KEYS[1])
 if left < 0 then
   redis.call('PEXPIRE', KEYS[1], ARGV[1])
@@ -99,7 +104,7 @@ export function countTogether({ url, now, onAway, onBack }: SharedOptions): Shar
     try {
       const [used, left] = await redis.rosterCount(key, milliseconds, cost)
       regain()
-      return { used: Math.max(used, 0), left }
+      return { used, left }
     } catch (error) {
       // It is there and does not answer: the next ones must not wait for it, and a new connection may do.
       if (isTimeout(error) && usable) {

@@ -92,7 +92,12 @@ function decodeNew({ values, several, problems }: Sent) {
   const password = values.get('password')
   const problem = several.has('password') ? 'must be given once' : judgePassword(password)
   if (problem !== undefined) found.push({ property: 'password', message: problem })
-  return { patch: patch as Patch, password: String(password), ignored, problems: found }
+  return {
+    patch: patch as Patch,
+    password: typeof password === 'string' ? password : '',
+    ignored,
+    problems: found,
+  }
 }
 
 type Query = Readonly<Record<string, string | readonly string[]>>

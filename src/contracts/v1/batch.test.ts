@@ -228,6 +228,7 @@ describe('a batch', () => {
       at(2, 'X'),
       at('', 'X'),
       at(null, 'X'),
+      at({ toString: 1 }, 'X'),
       { ...creation(person()), if_match: '*' },
     ])
     for (const { status, body } of wrong.results) {

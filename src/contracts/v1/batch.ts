@@ -8,7 +8,7 @@ import { context } from '../contract.ts'
 import { entityTag } from '../request.ts'
 import { previewOf, sendPreview } from './answer.ts'
 import { conditionsOf } from './counters.ts'
-import { type Creation, decodeBatch, decodeOperation, hasPassword, type Operation } from './decode-batch.ts'
+import { type Creation, decodeBatch, decodeOperation, type Operation } from './decode-batch.ts'
 import { refuse } from './errors.ts'
 import type { Ids } from './ids.ts'
 import { inTurn } from './in-turn.ts'
@@ -26,20 +26,21 @@ export interface BatchOptions {
 /** `POST /v1/users/batch`: many creations and updates, each for itself, or all or nothing. */
 export function createBatch({ directory, ids, passwords, charge }: BatchOptions) {
   return async (request: FastifyRequest, reply: FastifyReply) => {
-    const { operations: sent, atomic, problems: wrong } = decodeBatch(request)
+    const { operations: sent, atomic, isSecret, problems: wrong } = decodeBatch(request)
     const fast = decodeOptions(request)
     const problems = [...fast.problems, ...conditionsOf(request, forEach), ...wrong]
     const lack = lackOfScope(request.actor, 'write')
     if (lack !== undefined) throw new DirectoryError(lack)
     if (problems.length > 0) return directory.exclusively(fast.once, async () => refuseAll(problems))
-    await charge(request, reply, sent.length)
-    const options = sent.some(hasPassword) ? await decodeOptionsSlowly(request, passwords) : fast
+    const options = isSecret ? await decodeOptionsSlowly(request, passwords) : fast
     const { once, dryRun } = options
     const operations = await Promise.all(sent.map((one, at) => decodeOperation(one, at, options, ids)))
     const carryOut = atomic ? together : oneByOne
-    const results = await directory.exclusively(once, (kept) =>
-      carryOut(context(request), operations, kept !== undefined),
-    )
+    const results = await directory.exclusively(once, async (kept) => {
+      // A repetition was paid for when it came first.
+      if (kept === undefined) await charge(request, reply, sent.length)
+      return carryOut(context(request), operations, kept !== undefined)
+    })
     const mismatch = refusalsOf(results).find(({ code }) => code === 'idempotency_mismatch')
     if (mismatch !== undefined) throw new DirectoryError(mismatch)
     const told = results.map((result, at) => tell(result, request.id, operations[at], dryRun))

@@ -34,13 +34,15 @@ export type Operation = Creation | Update
 export interface Batch {
   readonly operations: readonly unknown[]
   readonly atomic: boolean
+  /** Whether there may be a password in it. */
+  readonly isSecret: boolean
   readonly problems: readonly Problem[]
 }
 
 /** Reads the batch as a whole; its operations are read each for itself. */
 export function decodeBatch(request: FastifyRequest): Batch {
   const body = readJsonObject(request, isPlainJson, 'application/json')
-  if ('problem' in body) return { operations: [], atomic: false, problems: [body.problem] }
+  if ('problem' in body) return { operations: [], atomic: false, isSecret: false, problems: [body.problem] }
   const { operations, atomic = false, ...rest } = body.object as Readonly<Record<string, unknown>>
   const problems: Problem[] = Object.keys(rest)
     .slice(0, 50)
@@ -53,12 +55,9 @@ export function decodeBatch(request: FastifyRequest): Batch {
   const isList = Array.isArray(operations) && operations.length > 0 && operations.length <= maxBatch
   if (!isList)
     problems.push({ property: 'operations', message: `must be a list of 1 to ${maxBatch} operations` })
-  return { operations: isList ? operations : [], atomic: atomic === true, problems }
-}
-
-/** Whether an operation brings a password, so that nothing may be kept that it could be guessed from. */
-export function hasPassword(one: unknown): boolean {
-  return isObject(one) && 'data' in one && isObject(one.data) && Object.hasOwn(one.data, 'password')
+  // Nothing may be kept that a password could be guessed from, wherever it stands and however it is written.
+  const isSecret = /password|\\u/i.test(body.text)
+  return { operations: isList ? operations : [], atomic: atomic === true, isSecret, problems }
 }
 
 /**
@@ -103,8 +102,10 @@ const notKnown =
 /** As the header of that name, which is about one user and so is none of a batch. */
 function decodeIfMatch(value: unknown) {
   if (value === undefined) return { wrong: [] }
-  const { ifMatch, problems } = decodePreconditions({ headers: { 'if-match': String(value) } })
-  if (typeof value === 'string' && problems.length === 0) return { ifMatch, wrong: [] }
+  if (typeof value === 'string') {
+    const { ifMatch, problems } = decodePreconditions({ headers: { 'if-match': value } })
+    if (problems.length === 0) return { ifMatch, wrong: [] }
+  }
   return { wrong: [{ property: 'if_match', message: 'must be * or a list of entity tags like "3"' }] }
 }
 

@@ -144,6 +144,14 @@ test.for<[about: string, body: unknown, told: Record<string, string[]>]>([
     },
   ],
   [
+    'an object that is no text either',
+    { current_password: { toString: 1 }, new_password: { toString: 1 } },
+    {
+      current_password: ['Current password must be a string'],
+      new_password: ['New password must be a string'],
+    },
+  ],
+  [
     'a common one',
     { current_password: password, new_password: 'PassWord1' },
     {

@@ -65,8 +65,13 @@ async function decode(request: FastifyRequest): Promise<Said & { readonly proble
   const fault = await faultOfChosenPassword(new_password)
   if (fault !== undefined) problems.push({ property: 'new_password', message: fault })
   // Longer than any password is, and not worth hashing.
-  const current = needsCurrent ? String(current_password).slice(0, 1_000) : undefined
-  return { current, next: String(new_password), problems }
+  const current = needsCurrent ? textOf(current_password).slice(0, 1_000) : undefined
+  return { current, next: textOf(new_password), problems }
+}
+
+/** What is no text has been found wrong already, and may be anything. */
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : ''
 }
 
 const notKnown = 'is not known here; known are current_password, new_password'

@@ -40,16 +40,17 @@ export function createLogTail(read: (statement: Statement) => Promise<readonly R
 
   return {
     async look(): Promise<Position> {
+      // Of the look before this one: who has a number of it had begun before this one's snapshot.
+      const before = seen
       const [row] = await read({ text, prepare: true })
       const [newest, xmin, xmax] = [Number(row?.seq), BigInt(String(row?.xmin)), BigInt(String(row?.xmax))]
       const now = Date.now()
       const isOver = (mark: Mark) => mark.xmax <= xmin || now - mark.at > longest
       for (const mark of marks) if (isOver(mark)) settled = Math.max(settled, mark.seq)
       marks = marks.filter((mark) => !isOver(mark))
-      // The snapshot is older than the number beside it, but whoever had a number of the look before had begun.
-      if (seen === undefined) settled = Math.max(newest - overlap, 0)
-      else if (marks.length < mostMarks) marks.push({ seq: seen, xmax, at: now })
-      seen = newest
+      if (before === undefined) settled = Math.max(newest - overlap, settled, 0)
+      else if (marks.length < mostMarks) marks.push({ seq: before, xmax, at: now })
+      seen = Math.max(newest, seen ?? 0)
       return { newest, settled }
     },
   }
