@@ -20,5 +20,12 @@ export function deliverToFolder(folder: string): Deliver {
       await file.close()
     }
     await rename(`${path}.part`, path)
+    // A name is on disk when its folder is (fsync(2)).
+    const opened = await open(folder, 'r')
+    try {
+      await opened.sync()
+    } finally {
+      await opened.close()
+    }
   }
 }
