@@ -100,7 +100,7 @@ test('without a mail server mails are files, the log says where, and stopping le
   expect(statSync(join(folder, 'mail', name)).mode & 0o777).toBe(0o600)
   const { headers, text } = parseMail(readFileSync(join(folder, 'mail', name), 'utf8'))
   expect(headers).toMatchObject({ to: 'ann@example.com', subject: 'Your password was changed' })
-  expect(text).toContain('Hello ann,')
+  expect(text).toMatch(/^Hello,\n/)
   expect(logOf(roster)).not.toContain('example.com')
 })
 

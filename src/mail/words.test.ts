@@ -9,6 +9,8 @@ import { write } from './words.ts'
 const at = Date.UTC(2026, 10, 25, 17, 56)
 const url = 'https://api.example.org/people'
 
+const reached = { email: 'ann@example.com', email_verified: true }
+
 function user(over: Partial<User> = {}): User {
   const own = {
     uid: 'usr_0000000000000001',
@@ -17,7 +19,7 @@ function user(over: Partial<User> = {}): User {
     created_at: at,
     updated_at: at,
   } as const
-  return { ...noFields, id: 1, ...own, email: 'ann@example.com', email_change: null, ...over }
+  return { ...noFields, id: 1, ...own, ...reached, email_change: null, ...over }
 }
 
 function mail(kind: MailKind, values: Mail['values'] = {}): Mail {
@@ -85,6 +87,19 @@ describe('the words of a mail', () => {
     expect(write({ mail: mail('password_changed'), user: user(names), url }).text.split('\n')[0]).toBe(
       greeting,
     )
+  })
+
+  test.for<[to: string, is: Partial<User>]>([
+    ['eve@example.com', {}],
+    ['ann@example.com', { email_verified: false }],
+    ['ann@example.com', { email_verified: null }],
+    ['ann@example.com', { email: null }],
+  ])('greet nobody by name in a mailbox that may not be theirs: %s %j', ([to, is]) => {
+    const bait = { first_name: 'Your account is closed call 0900 123456 now' }
+    for (const kind of ['confirm_email', 'verify_account', 'recover_password'] as const) {
+      const { text } = write({ mail: { ...mail(kind), to }, user: user({ ...bait, ...is }), url })
+      expect(text).toMatch(/^Hello,\n/)
+    }
   })
 
   test('never let what people call themselves be a line or a link of its own', () => {

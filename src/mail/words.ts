@@ -17,7 +17,7 @@ export interface Circumstances {
 /** What each mail says, as plain text. */
 export function write(circumstances: Circumstances): Written {
   const { subject, paragraphs } = words[circumstances.mail.kind](circumstances)
-  return { subject, text: `${[greetingOf(circumstances.user), ...paragraphs].join('\n\n')}\n` }
+  return { subject, text: `${[greetingOf(circumstances), ...paragraphs].join('\n\n')}\n` }
 }
 
 interface Words {
@@ -70,7 +70,7 @@ const words: Readonly<Record<Mail['kind'], (circumstances: Circumstances) => Wor
   email_changed: ({ mail, url }) => ({
     subject: 'Your address was changed',
     paragraphs: [
-      `On ${timeOf(mail.at)} another address took the place of this one in your account at ${siteOf(url)}. This is the last mail that comes here.`,
+      `On ${timeOf(mail.at)} another address took the place of this one in your account at ${siteOf(url)}. What is written to you goes there from now on.`,
       ...(mail.values.token === undefined
         ? []
         : [
@@ -104,11 +104,13 @@ function timeOf(milliseconds: number): string {
 }
 
 /**
- * By name, where that is nothing but one: people choose what they are called, and others are not to be sent
- * what somebody has put there to be read, or an address that their program makes a link of.
+ * By name, where that is nothing but one, and in a mailbox that is known to be theirs: people choose what they
+ * are called and type what address they like, and others are not to be sent what somebody has put there to be
+ * read, or an address that their program makes a link of.
  */
-function greetingOf(user: User | undefined): string {
-  const name = user?.first_name ?? user?.real_name ?? user?.username ?? ''
+function greetingOf({ mail, user }: Pick<Circumstances, 'mail' | 'user'>): string {
+  const isTheirs = user?.email_verified === true && user.email === mail.to
+  const name = (isTheirs && (user.first_name ?? user.real_name ?? user.username)) || ''
   const isName =
     name.length <= 60 && /^\p{L}[\p{L}\p{M}\p{N}_'’-]*(\.? [\p{L}\p{N}][\p{L}\p{M}\p{N}'’-]*)*$/u.test(name)
   return isName ? `Hello ${name},` : 'Hello,'

@@ -77,7 +77,7 @@ describe('who has forgotten the password', () => {
     )
 
     const mail = await mailTo(ann.email, 'Choose a new password')
-    expect(mail.text).toContain(`Hello ${ann.username},`)
+    expect(mail.text).toMatch(/^Hello,\n/)
     const [url = ''] = /^http.*$/m.exec(mail.text) ?? []
     expect(url.startsWith(`${app.url}/oauth/new-password?token=`)).toBe(true)
     const page = await createBrowser(app.url).open(url)
