@@ -10,7 +10,7 @@ import { type MailServer, parseMail, type Received, says, startMailServer, until
 import { type Mail, noticeLife } from '../directory/mail.ts'
 import type { Store } from '../directory/store.ts'
 import { openSqlite } from '../store/sqlite/store.ts'
-import { createCompose } from './compose.ts'
+import { type Compose, createCompose } from './compose.ts'
 import { createSender, type Pace } from './sender.ts'
 import { deliverBySmtp } from './smtp.ts'
 
@@ -57,13 +57,19 @@ async function mail(over: Partial<Mail> = {}): Promise<Mail> {
   return one
 }
 
-function sender(url: string, over: Partial<Pace> = {}) {
-  const compose = createCompose({
+/** @param written makes another writer of mails of the usual one */
+function sender(
+  url: string,
+  over: Partial<Pace> = {},
+  written: (whole: Compose) => Compose = (whole) => whole,
+) {
+  const whole = createCompose({
     userOf: store.get,
     linkFor: async () => undefined,
     from: { name: 'Roster', address: 'roster@sender.test' },
     url: () => 'https://roster.test',
   })
+  const compose = written(whole)
   const made = createSender({
     ...{ outbox: store.outbox, compose, deliver: deliverBySmtp(url), now: Date.now, log },
     pace: { ...pace, ...over },
@@ -188,6 +194,64 @@ describe('the sender', () => {
     const { received } = await server(undefined, {}, port)
     await until(isEmpty)
     expect(received).toHaveLength(1)
+  })
+
+  test('comes to what can be sent at once when a server is back, however much that is for nobody lies before', async () => {
+    const { url, port, close } = await startMailServer()
+    await close()
+    await mail()
+    const { start, remark } = sender(url, { pause: 800 })
+    start()
+    await until(() => remark()?.includes('ECONNREFUSED'))
+    const at = Date.now() - 1_000
+    for (let n = 0; n < 15; n++) await mail({ kind: 'recover_password', at })
+    for (let n = 0; n < 15; n++) await mail({ at, expiresAt: at + 1 })
+    await mail()
+    const { received } = await server(undefined, {}, port)
+    await until(isEmpty)
+    expect(received).toHaveLength(2)
+  })
+
+  test('knows by a refusal, too, that a server is back', async () => {
+    const { url, port, close } = await startMailServer()
+    await close()
+    await mail()
+    const { start, remark } = sender(url)
+    start()
+    await until(() => remark()?.includes('ECONNREFUSED'))
+    await server(undefined, { onRcptTo: (_to, _session, done) => done(says(550)) }, port)
+    await until(isEmpty)
+    expect(told('"mail given up"')).toBe(true)
+    await until(() => remark() === undefined)
+  })
+
+  test('sends the others where one can not be written, and says where that went wrong but not what it quotes', async () => {
+    const { url, received } = await server()
+    const { id } = await mail({ to: 'torn@example.com' })
+    await mail()
+    const { start } = sender(url, {}, (whole) => async (one) => {
+      if (one.to.startsWith('torn')) throw new Error(`quote of ${one.to}`)
+      return whole(one)
+    })
+    start()
+    await until(() => received.length === 1)
+    await until(() => lines.some((line) => line.includes(id) && line.includes('sender.test.ts')))
+    expect(told('"mail can not be written"')).toBe(true)
+    expect(told('can not be looked after')).toBe(false)
+    await until(async () => (await store.outbox.backlog()).count === 1)
+  })
+
+  test('counts nothing of links for forgotten passwords, which would tell who is here', async () => {
+    const { url, received } = await server()
+    await mail({ kind: 'recover_password' })
+    const { start, metrics } = sender(url, {}, () => async ({ id, to }) => {
+      const from = { name: 'Roster', address: 'roster@sender.test' }
+      return { message: { id, from, to, date: new Date(), subject: 'x', text: 'x' }, userId: null }
+    })
+    start()
+    await until(isEmpty)
+    expect(received).toHaveLength(1)
+    expect(await metrics()).toMatch(/sent"} 0\n[\s\S]*postponed"} 0\n[\s\S]*given_up"} 0\n/)
   })
 
   test('sends again what was cut off before it was said to be taken', async () => {

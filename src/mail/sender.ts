@@ -1,8 +1,9 @@
 import type { Logger } from 'pino'
 import { DirectoryError } from '../directory/errors.ts'
-import type { Backlog, Outbox, Taken } from '../directory/mail.ts'
-import type { Compose } from './compose.ts'
+import type { Backlog, MailKind, Outbox, Taken } from '../directory/mail.ts'
+import type { Compose, Composed } from './compose.ts'
 import type { Deliver } from './deliver.ts'
+import { Unsendable } from './message.ts'
 import { judgeFailure, longestDelivery } from './smtp.ts'
 
 export interface SenderOptions {
@@ -64,6 +65,11 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
   let started = false
   let closing = false
 
+  /** Not that of a link for a forgotten password, which would tell whether an address is known here. */
+  function count(kind: MailKind, outcome: keyof typeof counts): void {
+    if (kind !== 'recover_password') counts[outcome]++
+  }
+
   /** Doubles with every try. */
   const growing = (tries: number, bound: number) => Math.min(pause * 2 ** Math.min(tries - 1, 20), bound)
 
@@ -71,7 +77,12 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
     const { id, kind, tries } = taken
     if (done.has(id)) return forget(id)
     if (taken.expiresAt <= now()) return giveUp(taken, 'it has expired')
-    const composed = await compose(taken)
+    let composed: Composed | undefined
+    try {
+      composed = await compose(taken)
+    } catch (error) {
+      return unwritten(taken, error)
+    }
     if (composed === undefined) return outbox.remove(id)
     const { message, userId } = composed
     try {
@@ -80,7 +91,7 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
       return fail({ ...taken, userId }, error)
     }
     outage = undefined
-    counts.sent++
+    count(kind, 'sent')
     log.info({ mail: id, kind, tries }, 'mail sent')
     done.add(id)
     await forget(id)
@@ -92,7 +103,7 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
   }
 
   async function giveUp(taken: Taken, reason: string): Promise<void> {
-    counts.given_up++
+    count(taken.kind, 'given_up')
     log.error({ mail: taken.id, kind: taken.kind, tries: taken.tries, reason }, 'mail given up')
     await outbox.remove(taken.id)
   }
@@ -100,8 +111,10 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
   async function fail(taken: Taken, error: unknown): Promise<void> {
     const { verdict, reason } = judgeFailure(error)
     if (closing) return outbox.postpone(taken, now())
+    // A server that judges one mail is there for the others.
+    if (verdict !== 'away' && !(error instanceof Unsendable)) outage = undefined
     if (verdict === 'never') return giveUp(taken, reason)
-    counts.postponed++
+    count(taken.kind, 'postponed')
     let rest = growing(taken.tries, longestPause)
     if (verdict === 'away') {
       outage = { since: outage?.since ?? now(), tries: attempt, reason }
@@ -111,15 +124,28 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
     await outbox.postpone(taken, now() + rest)
   }
 
-  /** @returns whether there may be more */
+  /** One that can not be written must not keep the others from being sent, and is tried again until it expires. */
+  async function unwritten(taken: Taken, error: unknown): Promise<void> {
+    if (error instanceof DirectoryError) throw error
+    const { id, kind, tries } = taken
+    count(kind, 'postponed')
+    // Its message may quote what is in the mail.
+    const stack = error instanceof Error ? error.stack?.match(/^ +at .*$/gm)?.join('\n') : undefined
+    log.error({ mail: id, kind, tries, stack }, 'mail can not be written')
+    await outbox.postpone(taken, now() + growing(tries, longestPause))
+  }
+
+  /** @returns whether there may be more that can be sent now */
   async function round(): Promise<boolean> {
-    attempt = (outage?.tries ?? 0) + 1
+    const before = outage
+    attempt = (before?.tries ?? 0) + 1
     // One is enough to see whether a mail server is back.
-    const asked = outage === undefined ? most : 1
+    const asked = before === undefined ? most : 1
     const taken = await outbox.take({ at: now(), until: now() + lease, most: asked })
     const results = await Promise.allSettled(taken.map(send))
     for (const result of results) if (result.status === 'rejected') throw result.reason
-    return taken.length === asked && outage === undefined
+    // Only a try tells that the server is away still: what had expired, or was for nobody, has not reached it.
+    return taken.length === asked && (outage === undefined || outage === before)
   }
 
   async function run(): Promise<void> {
@@ -174,7 +200,7 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
     async metrics(): Promise<string> {
       const backlog = await outbox.backlog().catch(() => undefined)
       const lines = [
-        '# HELP roster_mails_total Mails by what became of them: postponed is one try that failed',
+        '# HELP roster_mails_total Mails by what became of them: postponed is one try that failed; links for forgotten passwords are left out',
         '# TYPE roster_mails_total counter',
         ...Object.entries(counts).map(
           ([outcome, count]) => `roster_mails_total{outcome="${outcome}"} ${count}`,

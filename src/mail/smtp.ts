@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { createTransport } from 'nodemailer'
 import type { Deliver } from './deliver.ts'
 import { toNodemailer, Unsendable } from './message.ts'
@@ -16,12 +17,11 @@ export const longestDelivery = 90_000
 export function deliverBySmtp(url: string): Deliver {
   const { protocol, hostname, port, username, password } = new URL(url)
   const host = hostname.replace(/^\[|\]$/g, '')
-  const isHere = host === 'localhost' || host === '::1' || host.startsWith('127.')
   const transport = createTransport({
     host,
     ...(port !== '' && { port: Number(port) }),
     secure: protocol === 'smtps:',
-    requireTLS: protocol === 'smtp:' && username !== '' && !isHere,
+    requireTLS: protocol === 'smtp:' && username !== '' && !isThisMachine(host),
     ...(username !== '' && {
       auth: { user: decodeURIComponent(username), pass: decodeURIComponent(password) },
     }),
@@ -37,6 +37,11 @@ export function deliverBySmtp(url: string): Deliver {
   }
 }
 
+/** Names of others can begin like an address of this machine. */
+export function isThisMachine(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+}
+
 /** What a failed delivery means, and what of it may be told: never what a server said, which quotes addresses. */
 export interface Failure {
   /** `never` for this mail; `later` for this mail; `away` where no mail would have been taken. */
@@ -47,7 +52,9 @@ export interface Failure {
 /** RFC 5321, section 4.2.1: what begins with 4 may succeed later, what begins with 5 will not. */
 export function judgeFailure(error: unknown): Failure {
   if (error instanceof Unsendable) return { verdict: 'never', reason: error.message }
-  const { code, originalCode, responseCode, command } = (error ?? {}) as Readonly<Record<string, unknown>>
+  const { code, originalCode, responseCode, response, command } = (error ?? {}) as Readonly<
+    Record<string, unknown>
+  >
   const parts = [originalCode ?? code, responseCode, command].filter((part) =>
     /^[\w ]{1,40}$/.test(String(part)),
   )
@@ -58,5 +65,7 @@ export function judgeFailure(error: unknown): Failure {
   const isAboutThis = command === 'RCPT TO' || command === 'DATA'
   if (typeof responseCode !== 'number' || responseCode === 421 || !isAboutThis)
     return { verdict: 'away', reason }
-  return { verdict: responseCode >= 500 ? 'never' : 'later', reason }
+  // A server that wants a password first, or does not relay (RFC 3463, section 3.8), would say so of any mail.
+  const isPolicy = responseCode === 530 || /^5\d\d[ -]5\.7\.\d/.test(String(response))
+  return { verdict: responseCode >= 500 && !isPolicy ? 'never' : 'later', reason }
 }
