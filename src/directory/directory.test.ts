@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openSqlite } from '../store/sqlite/store.ts'
 import type { Actor, Scope } from './actor.ts'
-import { type Context, createDirectory, type Directory } from './directory.ts'
+import { type Context, createDirectory, type Directory, type Operation } from './directory.ts'
 import { DirectoryError } from './errors.ts'
 import type { Patch } from './patch.ts'
 import type { Filter } from './query.ts'
@@ -388,3 +388,26 @@ test('a value nested as deep as a body can be is refused like any other, and oth
   expect(other).toMatchObject({ status: 'fulfilled', value: { outcome: 'changed' } })
   expect(hostile).toMatchObject({ status: 'rejected', reason: { code: 'invalid' } })
 }, 5_000)
+
+test('whoever sends mails is told of those that a batch brings, once it is committed', async () => {
+  let [made, told] = [0, 0]
+  const newName = () => `name-${++made}`
+  const emails = {
+    mode: 'confirm-new',
+    newId: newName,
+    newSecret: newName,
+    admit: async () => async () => {},
+  } as const
+  const own = { now: () => clock, newChangeId: newName, newUid: newName, emails, onMail: () => void told++ }
+  const mailing = createDirectory({ store, rules, ...own })
+  const { id } = await create({ email: 'ann@example.com' })
+  const change = (email: unknown) => ({ kind: 'update', id, patch: { email } }) as Operation
+  const context = person(id, 'write')
+  await mailing.batch(context, [{ kind: 'update', id, patch: { bio: 'x' } }])
+  await mailing.batch(context, [change('new@example.com'), { kind: 'update', id, patch: { tags: 1 } }])
+  await mailing.batch(context, [{ ...change('new@example.com'), dryRun: true } as Operation])
+  expect(told).toBe(0)
+  await mailing.batch(context, [change('new@example.com')])
+  expect(told).toBe(1)
+  expect(await store.outbox.backlog()).toMatchObject({ count: 2 })
+})

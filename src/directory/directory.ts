@@ -219,6 +219,7 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
         () => alone(commands, () => changeAll(commands)),
         (all, { at }) => wasCommitted(all[at]),
       )
+      if (commands.some((command, n) => wasCommitted(outcomes[n]) && mayMail(command))) onMail?.()
       return commands.map((command, n) => {
         const outcome = outcomes[n] as Outcome
         return outcome.outcome === 'refused' ? outcome : result(command, outcome)
