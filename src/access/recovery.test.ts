@@ -101,6 +101,37 @@ describe('a forgotten password', () => {
     expect(await codeOf(reset(token, 'another password'))).toBe('not_found')
   })
 
+  test.for([60_000, -60_000])(
+    'is replaced once where the link is made by a node whose clock is %d ms off',
+    async (off) => {
+      const id = await create(ann)
+      await directory.setPassword(shop, { id, password: 'x' })
+      await mails()
+      await recovery.request(ann, ip)
+      const [mail] = await mails()
+      const now = () => clock + off
+      const counting = (_name: string, rate: Rate) => countInMemory(rate, now)
+      const elsewhere = createRecovery({ store, directory, passwords, counting, now, onMail: () => {} })
+      const token = (mail && (await elsewhere.linkFor(mail)))?.token ?? ''
+      const codes: string[] = []
+      for (let n = 0; n < 3; n++) codes.push(await codeOf(reset(token, `password ${n}`)))
+      expect(codes).toEqual(['done', 'not_found', 'not_found'])
+    },
+  )
+
+  test('shows that the address is theirs, when it is replaced by a link', async () => {
+    const id = await create(ann)
+    expect(await store.get(id)).toMatchObject({ email_verified: null })
+    const token = await linkTo(ann)
+    expect(await codeOf(reset(token, 'short', 'is short'))).toBe('invalid')
+    expect(await store.get(id)).toMatchObject({ email_verified: null })
+    const user = await reset(token)
+    expect(user).toMatchObject({ email: ann, email_verified: true, version: 2 })
+    expect(await store.get(id)).toEqual(user)
+    await directory.setPassword(shop, { id, password: 'x' })
+    expect(await store.get(id)).toMatchObject({ email_verified: true, version: 3 })
+  })
+
   test('is replaced once by many who have the link at one moment', async () => {
     const id = await create(ann)
     const token = await linkTo(ann)

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { claim } from '../directory/claims.ts'
+import type { Credentials } from '../directory/credentials.ts'
 import type { Directory } from '../directory/directory.ts'
 import type { Document } from '../directory/document.ts'
 import { DirectoryError, type Problem, rateLimited, refusal } from '../directory/errors.ts'
@@ -71,9 +72,9 @@ export function createRecovery(options: RecoveryOptions) {
     // The record first: a password that is changed after this makes a version that is not the one read here.
     const user = await store.get(found.userId)
     const known = await store.credentials(found.userId)
-    if (user === undefined || known?.status !== 'active' || found.createdAt <= known.tokensValidFrom)
-      return undefined
-    return user.email !== null && found.payload.address === markOf(user.email) ? user : undefined
+    if (user === undefined || user.email === null || known?.status !== 'active') return undefined
+    const { address, state } = found.payload
+    return address === markOf(user.email) && state === stateOf(known) ? user : undefined
   }
 
   async function reset({ token, password, fault, requestId, contract }: Reset): Promise<User> {
@@ -87,8 +88,8 @@ export function createRecovery(options: RecoveryOptions) {
       const actor = { kind: 'person', id: String(user.id), scopes: ['write'], contract } as const
       try {
         const basis = { version: user.version }
-        return (await directory.setPassword({ actor, requestId }, { id: user.id, password: hash, basis }))
-          .user
+        const asked = { id: user.id, password: hash, basis, provesEmail: true }
+        return (await directory.setPassword({ actor, requestId }, asked)).user
       } catch (error) {
         // Somebody has changed the record meanwhile: perhaps by this link, which is worth nothing then.
         const isOutdated = error instanceof DirectoryError && error.code === 'precondition_failed'
@@ -120,11 +121,10 @@ export function createRecovery(options: RecoveryOptions) {
       const known = user && (await store.credentials(user.id))
       if (user === undefined || user.email === null || known?.status !== 'active') return undefined
       const token = randomBytes(32).toString('base64url')
-      // In the millisecond in which a password was changed, it would be taken for one from before.
-      const createdAt = Math.max(now(), known.tokensValidFrom + 1)
+      const createdAt = now()
       const rest = { usedAt: null, group: null, alias: null, userId: user.id }
       const document: Document = {
-        ...{ kind, id: hashOf(token), payload: { address: markOf(user.email) } },
+        ...{ kind, id: hashOf(token), payload: { address: markOf(user.email), state: stateOf(known) } },
         ...{ createdAt, expiresAt: createdAt + tokenLife, ...rest },
       }
       await store.documents.put(document)
@@ -136,7 +136,8 @@ export function createRecovery(options: RecoveryOptions) {
       (await ownerOf(token))?.email ?? undefined,
 
     /**
-     * Gives the link's owner another password, which ends the link and all that was issued to them.
+     * Gives the link's owner another password, which ends the link and all that was issued to them. Their
+     * address is verified by that: the link was mailed there.
      * @returns them as they are now
      * @throws DirectoryError `not_found` where the link is worth nothing; `invalid` for the password;
      * `rate_limited` after too many worthless links; `unavailable`
@@ -165,6 +166,14 @@ const maxTries = 5
 /** Tells addresses apart without being one. */
 function markOf(address: string): string {
   return hashOf(claim('email', address).key)
+}
+
+/**
+ * What a link is good for: until there is another password, or all that was issued has ended. Times are not
+ * compared, since each node has a clock of its own.
+ */
+function stateOf({ password, tokensValidFrom }: Credentials): string {
+  return hashOf(`${tokensValidFrom} ${password ?? ''}`)
 }
 
 const noAddress = refusal('invalid', 'The request is not valid', [

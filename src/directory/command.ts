@@ -131,6 +131,8 @@ export interface SetPassword extends Circumstances, Request {
   readonly password: string
   /** Where this is not so any more: `precondition_failed`, naming it. */
   readonly basis?: Basis | undefined
+  /** Whoever sets it has shown that they read what is sent to the address in the record. */
+  readonly provesEmail?: boolean
 }
 
 /** Takes an e-mail change a step further: one that is pending, or that was confirmed and is to be undone. */

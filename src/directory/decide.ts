@@ -255,7 +255,9 @@ function decidePassword(current: User | undefined, command: SetPassword): Decisi
   const refused =
     unsound(command.problems ?? []) ?? unmet(command, current) ?? outdated(command.basis, current)
   if (refused !== undefined) return refuse(refused)
-  const { unit } = commit(current, { ...current, email_change: null }, 'updated', command, [])
+  const isProved = command.provesEmail === true && current.email !== null && current.email_verified !== true
+  const after = { ...current, email_change: null, ...(isProved && { email_verified: true }) }
+  const { unit } = commit(current, after, 'updated', command, isProved ? ['email_verified'] : [])
   const change: Change = { ...unit.change, fields: { ...unit.change.fields, password: [null, null] } }
   const { password, at } = command
   const mails = noticeOf(current, command)
