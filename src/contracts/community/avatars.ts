@@ -8,9 +8,9 @@ import { context } from '../contract.ts'
 import { picturePath } from '../pictures.ts'
 import { decodePreconditions } from '../request.ts'
 import { readFields, tellIgnored } from './decode.ts'
+import { decodePage, linker, neighbours } from './pages.ts'
 import { accountBlocked, type People, personOf } from './people.ts'
 import { receive } from './pictures.ts'
-import { decodePage, linker, neighbours } from './search.ts'
 import { encodeTime } from './wire.ts'
 
 export interface AvatarRoutesOptions {

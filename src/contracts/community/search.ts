@@ -1,16 +1,11 @@
 import type { FastifyRequest } from 'fastify'
 import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
-import {
-  type Found,
-  type Place,
-  placeOf,
-  type SearchOrder,
-  type SearchQuery,
-} from '../../directory/search.ts'
+import { type Place, placeOf, type SearchOrder, type SearchQuery } from '../../directory/search.ts'
 import type { User } from '../../directory/user.ts'
 import { context } from '../contract.ts'
 import { decodeFlag } from './decode.ts'
+import { decodePage, lastOf, linker, natural, neighbours, type Query } from './pages.ts'
 import { credentialsNeeded, type People } from './people.ts'
 import { encodeItem, encodeUser } from './wire.ts'
 
@@ -71,33 +66,9 @@ export function createSearch({ directory, people }: SearchOptions) {
   }
 }
 
-type Query = Readonly<Record<string, string | readonly string[]>>
-
 interface Decoded {
   readonly query: SearchQuery
   readonly problems: readonly Problem[]
-}
-
-const usual = 20
-const most = 100
-
-/** What is no number, or is none that makes sense, counts as left out. */
-export function decodePage(query: Query): Pick<SearchQuery, 'offset' | 'limit'> {
-  const limit = natural(lastOf(query.limit))
-  return {
-    limit: limit === undefined || limit === 0 ? usual : Math.min(limit, most),
-    offset: natural(lastOf(query.offset)) ?? 0,
-  }
-}
-
-function natural(text: string | undefined): number | undefined {
-  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
-}
-
-/** Of several values the last counts, and an empty one as none, as frameworks of the kind have it. */
-function lastOf(value: string | readonly string[] | undefined): string | undefined {
-  const one = typeof value === 'string' ? value : value?.at(-1)
-  return one === '' ? undefined : one
 }
 
 type Wrong = (property: string, message: string) => undefined
@@ -224,31 +195,4 @@ function decodeOrder(asked: Query, near: Place | undefined, wrong: Wrong): Searc
     name === 'distance' ? ': a distance is one from lat_lng, or from the caller with user_position' : ''
   wrong('ordering', `must be one of ${known}, with - in front for the other way round${need}`)
   return { by: 'id', descending }
-}
-
-type Link = (offset: number) => string
-
-export function neighbours(
-  { offset, limit }: Pick<SearchQuery, 'offset' | 'limit'>,
-  { total }: Pick<Found, 'total'>,
-  link: Link,
-) {
-  return {
-    count: total,
-    next: offset + limit < total ? link(offset + limit) : null,
-    previous: offset > 0 ? link(Math.max(offset - limit, 0)) : null,
-  }
-}
-
-/** The same list from another place on; the first page needs no offset. */
-export function linker(origin: string, url: string): Link {
-  const mark = url.indexOf('?')
-  const [path, query] = mark < 0 ? [url, ''] : [url.slice(0, mark), url.slice(mark + 1)]
-  return (offset) => {
-    const parameters = new URLSearchParams(query)
-    if (offset > 0) parameters.set('offset', String(offset))
-    else parameters.delete('offset')
-    const text = parameters.toString()
-    return `${origin}${path}${text === '' ? '' : `?${text}`}`
-  }
 }
