@@ -46,7 +46,6 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     abandon = () => app.close()
     const url = await app.listen({ host: config.host, port: config.port })
     log.info({ url, docs: `${url}/docs`, data: whereabouts(config) }, 'ready')
-    served.prepareSearch()
     const expireChanges = (at: number) => expireEmailChanges(store, { at, newChangeId: randomUUID })
     const tidying = [keepTidy(store, Date.now), keepTidy({ expire: expireChanges }, Date.now)]
     return {

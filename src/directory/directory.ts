@@ -305,6 +305,9 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
       await store.settings.set(id, settings)
     },
 
+    /** Begins what the first search would have to wait for, beside everything else. */
+    prepareSearch: (): void => store.prepareSearch(),
+
     /** People who have a username, as other people look for them. */
     async search({ actor }: Context, query: SearchQuery): Promise<Found> {
       allow(actor, 'view', undefined)

@@ -61,6 +61,12 @@ export function community(options: CommunityOptions): Contract {
       const match = createMatch({ directory, people })
       const avatars = createAvatarRoutes({ directory, people, pictures })
       const add = adder(app)
+      // Who uses this contract will search; who does not, need not have the memory for it.
+      let isUsed = false
+      app.addHook('onRequest', async () => {
+        if (!isUsed) directory.prepareSearch()
+        isUsed = true
+      })
 
       add('GET', '/api/v2/user', docs.list, search.list)
       add('GET', '/api/v2/user/search', docs.search, search.search)

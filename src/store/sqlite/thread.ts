@@ -30,10 +30,13 @@ export interface ThreadOptions {
   readonly cache: UserCache
 }
 
+/** What a group makes is gone after it, and need not spread out before that. */
+const resourceLimits = { maxYoungGenerationSizeMb: 12 }
+
 /** Starts the writer thread (writer.ts), and hands it what is to be done. */
 export async function startWriter({ path, rules, onFatal, maxPages, cache }: ThreadOptions) {
   const workerData: WriterOptions = { path, rules, ...(maxPages !== undefined && { maxPages }) }
-  const worker = new Worker(new URL('./writer.ts', import.meta.url), { workerData })
+  const worker = new Worker(new URL('./writer.ts', import.meta.url), { workerData, resourceLimits })
   const started = Promise.withResolvers<void>()
   const ended = Promise.withResolvers<void>()
   /** Batches that the writer has, in the order in which it will answer. */
