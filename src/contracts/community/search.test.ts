@@ -264,8 +264,8 @@ test.for([
   const headers = await roster.tokenOf(4)
   const answer = await app.inject({ url: `/api/v2/user/${path}`, headers })
   expect(answer.statusCode).toBe(200)
-  // Who asks is looked up besides, and the start tidies up.
-  const besides = ['credentials', 'pictures.giveUp']
+  // Who asks is looked up besides, the start tidies up, and the first request has searches prepared.
+  const besides = ['credentials', 'pictures.giveUp', 'prepareSearch']
   expect(calls.filter((call) => !besides.includes(call))).toEqual(expected)
   await close()
 })
