@@ -1,6 +1,7 @@
 import type { Once, SetPassword } from '../directory/command.ts'
 import type { Context, Directory, Result } from '../directory/directory.ts'
 import { DirectoryError, type Problem } from '../directory/errors.ts'
+import { whileOutdated } from '../directory/outdated.ts'
 import type { Confirmation } from './confirmation.ts'
 import type { Passwords } from './passwords.ts'
 
@@ -60,31 +61,18 @@ export function createPasswordChange({ directory, passwords, confirmation }: Pas
     return result
   }
 
-  return async (of: Context, wanted: WantedPassword): Promise<Result> => {
-    for (let tries = 1; ; tries++) {
+  return (of: Context, wanted: WantedPassword): Promise<Result> =>
+    whileOutdated('version', async () => {
       const tried = await attempt(of, wanted)
       // What is not valid changes nothing: it is told why, or that the key was used for another request.
       if (tried === undefined)
         return directory.setPassword(of, { ...wanted.asked, once: await wanted.once?.(), password: '' })
       // The password that is confirmed must still be the current one when it is changed.
       const basis = wanted.current === undefined ? undefined : { version: tried.user.version - 1 }
-      try {
-        return await change(of, wanted, basis)
-      } catch (error) {
-        if (tries >= maxTries || !isOutdated(error)) throw error
-      }
-    }
-  }
+      return change(of, wanted, basis)
+    })
 }
 
 export type PasswordChange = ReturnType<typeof createPasswordChange>
-
-/** Of somebody whose record others keep changing meanwhile. */
-const maxTries = 5
-
-function isOutdated(error: unknown): boolean {
-  if (!(error instanceof DirectoryError) || error.code !== 'precondition_failed') return false
-  return error.problems.some(({ field }) => field === 'version')
-}
 
 const wrongPassword = (property: string): Problem => ({ property, message: 'is not the current password' })

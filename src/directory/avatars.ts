@@ -2,6 +2,7 @@ import { allow, seen } from './asking.ts'
 import type { Basis, Preconditions } from './command.ts'
 import type { Context, Result } from './directory.ts'
 import { DirectoryError, refusal } from './errors.ts'
+import { whileOutdated } from './outdated.ts'
 import type { Patch } from './patch.ts'
 import { type Avatar, maxAvatars } from './picture.ts'
 import type { Store } from './store.ts'
@@ -70,27 +71,15 @@ export function createAvatars({ store, now, update }: AvatarsOptions) {
 
     /** Removes one of them, from the record too where it has it. */
     async removeAvatar(context: Context, { avatarId, ...asked }: AvatarAsked): Promise<void> {
-      for (let tries = 1; ; tries++) {
+      // Another may be chosen meanwhile, which is to stay.
+      await whileOutdated('avatar', async () => {
         const { picture, primary } = await find(context, asked.id, avatarId)
         const patch = primary ? { avatar: null } : {}
-        try {
-          await update(context, { ...asked, patch, ...(primary && { basis: { avatar: picture } }) })
-          break
-        } catch (error) {
-          // Another was chosen meanwhile, which is to stay.
-          if (tries >= maxTries || !isOutdated(error)) throw error
-        }
-      }
+        return update(context, { ...asked, patch, ...(primary && { basis: { avatar: picture } }) })
+      })
       await store.pictures.removeAvatar(asked.id, avatarId, now())
     },
   }
-}
-
-const maxTries = 5
-
-function isOutdated(error: unknown): boolean {
-  if (!(error instanceof DirectoryError) || error.code !== 'precondition_failed') return false
-  return error.problems.some(({ field }) => field === 'avatar')
 }
 
 export interface AvatarAsked extends Preconditions {

@@ -5,7 +5,6 @@ import type { ChangeEmail, Request, Update } from './command.ts'
 import { uselessToken } from './decide-email.ts'
 import type { Context, Result } from './directory.ts'
 import {
-  type AtOnce,
   type Confirm,
   changeIdIn,
   confirmersFor,
@@ -16,9 +15,9 @@ import {
   type Secrets,
   stateAt,
   tokenOf,
-  undoableFor,
 } from './email-change.ts'
 import { DirectoryError, refusal } from './errors.ts'
+import { whileOutdated } from './outdated.ts'
 import type { Patch } from './patch.ts'
 import type { Store } from './store.ts'
 import type { User } from './user.ts'
@@ -79,9 +78,6 @@ export interface Peeked {
 /** Whoever has this change in hand, and its state as it is to be shown; undefined in a preview of a new one. */
 export type StepResult = Result & { readonly change: EmailChange | undefined }
 
-/** Times that a step is decided anew because the user has changed since it was looked at. */
-const maxTries = 5
-
 /** The use cases of e-mail changes. They reject as those of the directory do. */
 export function createEmailChanges({
   store,
@@ -136,9 +132,8 @@ export function createEmailChanges({
     { id, patch, dryRun }: Pick<Update, 'id' | 'patch' | 'dryRun'>,
     { always = false, isHandedOut }: RequestOptions = {},
   ): Promise<Prepared> {
-    if (rules === undefined) return { sends: [] }
-    const by = confirmersFor(actor, rules.mode) ?? (always ? 'new' : undefined)
-    if (by === undefined) return { atOnce: await atOnceFor(id, patch.email, rules), sends: [] }
+    const by = rules && (confirmersFor(actor, rules.mode) ?? (always ? 'new' : undefined))
+    if (rules === undefined || by === undefined) return { confirm: undefined, sends: [] }
     const confirm: Confirm = { by, id: rules.newId(), secrets: secrets(rules), isAll: always, isHandedOut }
     const { email } = patch
     if (typeof email !== 'string') return { confirm, sends: [] }
@@ -149,35 +144,21 @@ export function createEmailChanges({
     return { confirm: all, sends: known === undefined && !dryRun ? [{ id, email, at: 0 }] : [] }
   }
 
-  /**
-   * An address that is there for less than the time in which it can be undone is no owner's to go back to: somebody
-   * may be putting right what was taken with it.
-   */
-  async function atOnceFor(id: number, email: unknown, { newId, newSecret }: EmailRules): Promise<AtOnce> {
-    const own = { id: newId(), undoSecret: newSecret() }
-    const user = typeof email === 'string' ? await store.get(id) : undefined
-    if (user?.email_verified !== true || user.email === email) return { ...own, backTo: null }
-    const last = await store.emailChanges.lastConfirmed(id)
-    const replaced = last?.newEmail === user.email ? last.oldEmail : null
-    const isNew = replaced !== null && now() < (last?.endedAt ?? 0) + undoableFor
-    return { ...own, backTo: isNew ? null : user.email }
-  }
-
   /** The same for the operations of a batch. */
   async function prepareAll<O extends { readonly kind: string; readonly patch: Patch }>(
     context: Context,
     operations: readonly (O | (O & Pick<Update, 'kind' | 'id' | 'dryRun'>))[],
   ) {
     const sends: Send[] = []
-    const asked: ((typeof operations)[number] & Pick<Update, 'confirm' | 'atOnce'>)[] = []
+    const asked: ((typeof operations)[number] & Pick<Update, 'confirm'>)[] = []
     for (const [at, operation] of operations.entries()) {
       if (!('id' in operation) || operation.patch.email === undefined) {
         asked.push(operation)
         continue
       }
-      const { sends: own, ...prepared } = await prepare(context, operation)
-      sends.push(...own.map((send) => ({ ...send, at })))
-      asked.push({ ...operation, ...prepared })
+      const prepared = await prepare(context, operation)
+      sends.push(...prepared.sends.map((send) => ({ ...send, at })))
+      asked.push({ ...operation, confirm: prepared.confirm })
     }
     return { asked, sends }
   }
@@ -186,12 +167,12 @@ export function createEmailChanges({
   async function confirmed<A extends Pick<Update, 'id' | 'patch' | 'dryRun'>>(
     context: Context,
     asked: A,
-    carryOut: (asked: A & Pick<Update, 'confirm' | 'atOnce'>) => Promise<Result>,
+    carryOut: (asked: A & Pick<Update, 'confirm'>) => Promise<Result>,
     options?: RequestOptions,
   ): Promise<Result> {
-    const { sends, ...prepared } = await prepare(context, asked, options)
-    const wasSent = ({ user, replayed }: Result) => user.email_change === prepared.confirm?.id && !replayed
-    return counted(sends, () => carryOut({ ...asked, ...prepared }), wasSent)
+    const { confirm, sends } = await prepare(context, asked, options)
+    const wasSent = ({ user, replayed }: Result) => user.email_change === confirm?.id && !replayed
+    return counted(sends, () => carryOut({ ...asked, confirm }), wasSent)
   }
 
   /** The change that would come of it again. */
@@ -208,18 +189,14 @@ export function createEmailChanges({
     changeId: string,
     { missing, stepOn }: { missing: DirectoryError; stepOn: (change: EmailChange) => Promise<Step> },
   ): Promise<Result> {
-    for (let tries = 1; ; tries++) {
+    return whileOutdated('version', async () => {
       const { user, change } = await read(id, changeId)
       if (user === undefined || change === undefined) throw missing
       const basis = { version: user.version }
       const step = await stepOn(change)
       const own = { changeId: newChangeId(), at: now() }
-      try {
-        return await carryOut({ ...of, ...own, kind: 'email_change', id, change, basis, step })
-      } catch (error) {
-        if (tries >= maxTries || !isOutdated(error)) throw error
-      }
-    }
+      return carryOut({ ...of, ...own, kind: 'email_change', id, change, basis, step })
+    })
   }
 
   async function step(
@@ -332,10 +309,8 @@ export function createEmailChanges({
       return { ...result, change: change && shown(change), ...(token !== undefined && { token }) }
     },
 
-    /**
-     * To another address: a new mail goes there, and what was confirmed is to be confirmed anew.
-     * @param asked with the address as sent
-     */
+    /** To another address: a new mail goes there, and what was confirmed is to be confirmed anew. */
+    /** @param asked with the address as sent */
     correct(context: Context, asked: EmailStepAsked & { readonly email: unknown }): Promise<StepResult> {
       const { email, ...request } = asked
       const stepOn = async (): Promise<Step> => {
@@ -364,7 +339,13 @@ export function createEmailChanges({
 
     /** Puts the old address back, by what was mailed there, and ends what was issued since. Rejects as `confirm`. */
     revert: (context: Anonymous, { token, ...bound }: Shown): Promise<StepResult> =>
-      prove(context, { token, ...bound }, async () => ({ do: 'revert', token })),
+      prove(context, { token, ...bound }, async (change) => {
+        const all = await store.emailChanges.list(change.userId)
+        const since = change.endedAt ?? 0
+        const isLater = ({ id, undoToken, endedAt }: EmailChange) =>
+          id !== change.id && undoToken !== null && (endedAt ?? 0) >= since
+        return { do: 'revert', token, later: all.filter(isLater) }
+      }),
 
     /** Whether a token can confirm a change of this user now. */
     async isUsable(userId: number, token: string): Promise<boolean> {
@@ -388,7 +369,8 @@ export interface RequestOptions {
   readonly isHandedOut?: boolean | undefined
 }
 
-interface Prepared extends Pick<Update, 'confirm' | 'atOnce'> {
+interface Prepared {
+  readonly confirm: Confirm | undefined
   readonly sends: readonly Send[]
 }
 
@@ -401,11 +383,6 @@ interface Send {
 }
 
 const changeNotFound = () => new DirectoryError(refusal('not_found', 'E-mail change not found'))
-
-function isOutdated(error: unknown): boolean {
-  if (!(error instanceof DirectoryError) || error.code !== 'precondition_failed') return false
-  return error.problems.some(({ field }) => field === 'version')
-}
 
 /** Whether an address that a patch sets waits to be confirmed, after what came of it. */
 export function isPendingIn(patch: Patch, { email, email_change }: User): boolean {

@@ -1,7 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { isCommonPassword } from '../../access/common-passwords.ts'
 import type { PasswordChange } from '../../access/password-change.ts'
-import { faultOfPassword } from '../../access/password-rule.ts'
+import { faultOfChosenPassword, faultOfPassword } from '../../access/password-rule.ts'
 import { context } from '../contract.ts'
 import { decodePreconditions } from '../request.ts'
 import { readTexts, tellIgnored } from './decode.ts'
@@ -34,9 +33,7 @@ export function createPassword({ people, change }: PasswordOptions) {
 
 /** As `judgePassword`, for one that somebody chooses in place of another: none of those that many have. */
 export async function judgeNewPassword(value: string): Promise<string | undefined> {
-  const fault = judgePassword(value)
-  if (fault !== undefined) return fault
-  return (await isCommonPassword(value)) ? 'must not be one of the most common passwords' : undefined
+  return judgePassword(value) ?? faultOfChosenPassword(value)
 }
 
 const kinds = [/\p{Ll}/u, /\p{Lu}/u, /\p{Nd}/u, /[^\p{L}\p{Nd}]/u]
