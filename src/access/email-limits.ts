@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { claim } from '../directory/claims.ts'
 import type { EmailRules } from '../directory/email-changes.ts'
-import { rateLimited } from '../directory/errors.ts'
+import { take } from './attempts.ts'
 import { hashOf } from './authenticate.ts'
-import { secondsOf, subjectOf } from './limits.ts'
+import { subjectOf } from './limits.ts'
 import type { Count, Rate } from './windows.ts'
 
 /** How often a mail may be asked for: in the name of a user, and to an address; and how often a token be wrong. */
@@ -31,38 +31,20 @@ export function createEmailLimits(counting: (name: string, rate: Rate) => Count)
   const ofTokens = counting('email-token', emailLimits.ofTokens)
   const ofTokensOfUser = counting('email-token-user', emailLimits.ofTokensOfUser)
 
-  async function take(
-    all: readonly (readonly [Count, subject: string, Rate])[],
-  ): Promise<() => Promise<void>> {
-    const taken: (readonly [Count, string])[] = []
-    const giveBack = async () => {
-      for (const [count, subject] of taken) await count(subject, -1)
-    }
-    for (const [count, subject, { quota }] of all) {
-      const { used, left } = await count(subject, 1)
-      taken.push([count, subject])
-      if (used <= quota) continue
-      // What is refused uses nothing up.
-      await giveBack()
-      throw rateLimited(secondsOf(left))
-    }
-    return giveBack
-  }
-
   return {
     admit: (userId, email) =>
-      take([
+      take(
         [ofUser, String(userId), emailLimits.ofUser],
         [ofEmail, hashOf(claim('email', email).key), emailLimits.ofEmail],
-      ]),
+      ),
 
     tryToken: (ip, userId) =>
-      take([
+      take(
         [ofTokens, subjectOf(ip), emailLimits.ofTokens],
         ...(userId === undefined
           ? []
           : [[ofTokensOfUser, String(userId), emailLimits.ofTokensOfUser] as const]),
-      ]),
+      ),
   }
 }
 

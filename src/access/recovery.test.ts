@@ -258,6 +258,13 @@ describe('a forgotten password', () => {
     expect((await Promise.all(ofAddress)).filter((code) => code === 'rate_limited')).toHaveLength(1)
   })
 
+  test('uses up nothing of what an address may ask for where it is asked too often for a person', async () => {
+    const asked = Array.from({ length: recoveryLimits.ofAddress.quota * 2 }, () => recovery.request(ann, ip))
+    const done = (await Promise.allSettled(asked)).filter(({ status }) => status === 'fulfilled')
+    expect(done).toHaveLength(recoveryLimits.ofEmail.quota)
+    expect(await codeOf(recovery.request('nobody@example.com', ip))).toBe('done')
+  })
+
   test('does not let anybody try links for long, and counts no good one', async () => {
     await create(ann)
     const token = await linkTo(ann)

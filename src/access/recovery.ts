@@ -3,13 +3,15 @@ import { claim } from '../directory/claims.ts'
 import type { Credentials } from '../directory/credentials.ts'
 import type { Directory } from '../directory/directory.ts'
 import type { Document } from '../directory/document.ts'
-import { DirectoryError, type Problem, rateLimited, refusal } from '../directory/errors.ts'
+import { DirectoryError, type Problem, refusal } from '../directory/errors.ts'
 import { isEmail } from '../directory/field-types.ts'
 import type { Taken } from '../directory/mail.ts'
+import { whileOutdated } from '../directory/outdated.ts'
 import type { Store } from '../directory/store.ts'
 import type { User } from '../directory/user.ts'
+import { take } from './attempts.ts'
 import { hashOf } from './authenticate.ts'
-import { secondsOf, subjectOf } from './limits.ts'
+import { subjectOf } from './limits.ts'
 import type { Passwords } from './passwords.ts'
 import type { Count, Rate } from './windows.ts'
 
@@ -60,11 +62,6 @@ export function createRecovery(options: RecoveryOptions) {
   const ofEmail = counting('recovery-email', recoveryLimits.ofEmail)
   const ofTokens = counting('recovery-token', recoveryLimits.ofTokens)
 
-  async function take(count: Count, subject: string, { quota }: Rate): Promise<void> {
-    const { used, left } = await count(subject, 1)
-    if (used > quota) throw rateLimited(secondsOf(left))
-  }
-
   /** Whom a link is for, as they are now; undefined where it is worth nothing, or not any more. */
   async function ownerOf(token: string): Promise<User | undefined> {
     const found = await store.documents.find(kind, hashOf(token))
@@ -79,23 +76,18 @@ export function createRecovery(options: RecoveryOptions) {
 
   async function reset({ token, password, fault, requestId, contract }: Reset): Promise<User> {
     let hash: string | undefined
-    for (let tries = 1; ; tries++) {
+    // Somebody may change the record meanwhile: perhaps by this link, which is worth nothing then.
+    return whileOutdated('version', async () => {
       const user = await ownerOf(token)
       if (user === undefined) throw new DirectoryError(endedLink)
       if (fault !== undefined)
         throw new DirectoryError(refusal('invalid', 'The request is not valid', [weak(fault)]))
       hash ??= await passwords.hash(password)
       const actor = { kind: 'person', id: String(user.id), scopes: ['write'], contract } as const
-      try {
-        const basis = { version: user.version }
-        const asked = { id: user.id, password: hash, basis, provesEmail: true }
-        return (await directory.setPassword({ actor, requestId }, asked)).user
-      } catch (error) {
-        // Somebody has changed the record meanwhile: perhaps by this link, which is worth nothing then.
-        const isOutdated = error instanceof DirectoryError && error.code === 'precondition_failed'
-        if (!isOutdated || tries >= maxTries) throw error
-      }
-    }
+      const basis = { version: user.version }
+      const asked = { id: user.id, password: hash, basis, provesEmail: true }
+      return (await directory.setPassword({ actor, requestId }, asked)).user
+    })
   }
 
   return {
@@ -106,9 +98,11 @@ export function createRecovery(options: RecoveryOptions) {
      */
     async request(address: string, ip: string): Promise<void> {
       const to = address.slice(0, 1_000).normalize('NFC')
-      await take(ofAddress, subjectOf(ip), recoveryLimits.ofAddress)
       if (to.length > 254 || !isEmail(to)) throw new DirectoryError(noAddress)
-      await take(ofEmail, markOf(to), recoveryLimits.ofEmail)
+      await take(
+        [ofAddress, subjectOf(ip), recoveryLimits.ofAddress],
+        [ofEmail, markOf(to), recoveryLimits.ofEmail],
+      )
       const at = now()
       const about = { to, userId: null, at, expiresAt: at + tokenLife, values: {} }
       await store.outbox.add({ id: randomUUID(), kind: 'recover_password', ...about })
@@ -143,8 +137,7 @@ export function createRecovery(options: RecoveryOptions) {
      * `rate_limited` after too many worthless links; `unavailable`
      */
     async reset(asked: Reset): Promise<User> {
-      const subject = subjectOf(asked.ip)
-      await take(ofTokens, subject, recoveryLimits.ofTokens)
+      const forgive = await take([ofTokens, subjectOf(asked.ip), recoveryLimits.ofTokens])
       let isGuess = false
       try {
         return await reset(asked)
@@ -152,16 +145,13 @@ export function createRecovery(options: RecoveryOptions) {
         isGuess = error instanceof DirectoryError && error.code === 'not_found'
         throw error
       } finally {
-        if (!isGuess) await ofTokens(subject, -1)
+        if (!isGuess) await forgive()
       }
     },
   }
 }
 
 export type Recovery = ReturnType<typeof createRecovery>
-
-/** Of somebody whose record others keep changing meanwhile. */
-const maxTries = 5
 
 /** Tells addresses apart without being one. */
 function markOf(address: string): string {
