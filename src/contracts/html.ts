@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { isPassing } from '../directory/errors.ts'
 
 /**
  * What people see: plain HTML that needs no script and loads nothing. Each page has one heading, labels for
@@ -99,10 +100,29 @@ export function sendPage(
     .send(page.html)
 }
 
+/**
+ * Tells people on a page what can not be done now.
+ * @throws the error, where it is nothing that passes
+ */
+export function sendBusy(reply: FastifyReply, error: unknown): FastifyReply {
+  if (!isPassing(error)) throw error
+  return sendPage(reply.header('retry-after', '5'), 503, busyPage, 'no-referrer')
+}
+
 /** What a form says; undefined where it is none. */
 export function formOf({ body, headers }: FastifyRequest): URLSearchParams | undefined {
   const isForm = /^application\/x-www-form-urlencoded *(;|$)/i.test(headers['content-type'] ?? '')
   return isForm && body instanceof Buffer ? new URLSearchParams(body.toString()) : undefined
+}
+
+/**
+ * Whether a browser that tells where a form comes from tells that it comes from here (Fetch Metadata, RFC 6454).
+ * @param origin where callers find the service
+ */
+export function isOwnForm({ headers }: FastifyRequest, origin: string): boolean {
+  const site = headers['sec-fetch-site']
+  if (site !== undefined && site !== 'same-origin' && site !== 'none') return false
+  return headers.origin === undefined || headers.origin === origin || site === 'same-origin'
 }
 
 const entities: Readonly<Record<string, string>> = {
@@ -116,3 +136,13 @@ const entities: Readonly<Record<string, string>> = {
 export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character] ?? character)
 }
+
+export const busyPage = errorPage(
+  'Try again in a moment',
+  'This can not be done right now. Go back, and try again in a few seconds.',
+)
+
+export const foreignPage = errorPage(
+  'This did not come from here',
+  'The form was sent from another page. Go back to where you came from, and try again.',
+)

@@ -4,7 +4,7 @@ import type { Directory } from '../../directory/directory.ts'
 import type { Proof } from '../../directory/email-change.ts'
 import { DirectoryError } from '../../directory/errors.ts'
 import { type Contract, isUnder } from '../contract.ts'
-import { errorPage, formOf, type Page, sendPage, tooOften } from '../html.ts'
+import { errorPage, formOf, type Page, sendBusy, sendPage, tooOften } from '../html.ts'
 import { refuse } from './errors.ts'
 import {
   blockedPage,
@@ -57,13 +57,16 @@ function createPage({ emailChanges }: Directory, limits: EmailOptions['limits'],
     reply: FastifyReply,
     work: () => Promise<readonly [status: number, page: Page]>,
   ): Promise<FastifyReply> {
+    let isRight: (() => Promise<void>) | undefined
     try {
-      const isRight = await limits.tryToken(request.ip)
+      isRight = await limits.tryToken(request.ip)
       const [status, page] = await work()
       if (page !== uselessPage) await isRight()
       return send(reply, status, page)
     } catch (error) {
-      if (!(error instanceof DirectoryError) || error.code !== 'rate_limited') throw error
+      // What could not be judged was no guess either.
+      await isRight?.()
+      if (!(error instanceof DirectoryError) || error.code !== 'rate_limited') return sendBusy(reply, error)
       const seconds = error.retryAfter ?? 60
       reply.header('retry-after', String(seconds))
       return send(reply, 429, errorPage('Too many tries', tooOften(seconds)))

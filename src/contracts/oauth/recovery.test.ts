@@ -2,11 +2,12 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { pino } from 'pino'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startApp, type TestApp } from '../../../test/app.ts'
 import { parseMail, tokenIn, until } from '../../../test/mail.ts'
 import { authorize, client, createBrowser, password, person } from '../../../test/oauth.ts'
 import { recoveryLimits } from '../../access/recovery.ts'
+import { unavailable } from '../../directory/errors.ts'
 
 let app: TestApp
 const lines: string[] = []
@@ -157,6 +158,7 @@ describe('who has forgotten the password', () => {
     ['no address', {}, { email: 'ann' }, 422],
     ['an address and a header', {}, { email: 'ann@example.com\r\nBcc: x@example.com' }, 422],
     ['a form of another site', { 'sec-fetch-site': 'cross-site' }, { email: 'ann@example.com' }, 403],
+    ['a form of another origin', { origin: 'https://evil.example' }, { email: 'ann@example.com' }, 403],
     ['markup', {}, { email: '"><script>alert(1)</script>', from: '"><script>' }, 422],
   ])('is helped along, or sent away, without a mail: %s', async ([_, headers, form, status]) => {
     const rows = await app.everything()
@@ -200,4 +202,27 @@ describe('who has forgotten the password', () => {
     expect(new Set(modes.slice(1))).toEqual(new Set([0o600]))
     expect(modes[0]).toBe(0o700)
   })
+})
+
+test('while the store is away people are told so on a page', async () => {
+  const ann = await person(app)
+  const link = await linkTo(ann.email)
+  const browser = createBrowser(app.url)
+  const page = await browser.open(link)
+  for (const open of [
+    () => browser.open(link),
+    () => browser.submit({ ...page, address: '/oauth/new-password' }, { password: next, again: next }),
+    () => browser.open(`/email/confirm?token=emc_0123456789abcdef.${'x'.repeat(32)}`),
+  ]) {
+    const away = unavailable('The store can not be read now')
+    const failed = [
+      vi.spyOn(app.store.documents, 'find').mockRejectedValue(away),
+      vi.spyOn(app.store.emailChanges, 'get').mockRejectedValue(away),
+    ]
+    const told = await open()
+    for (const one of failed) one.mockRestore()
+    expect([told.status, told.headers.get('content-type')]).toEqual([503, 'text/html; charset=utf-8'])
+    expect(told.headers.get('referrer-policy')).toBe('no-referrer')
+  }
+  expect((await choose(link, { password: next, again: next })).status).toBe(200)
 })

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { faultOfChosenPassword } from '../../access/password-rule.ts'
 import type { Recovery } from '../../access/recovery.ts'
 import { type Code, DirectoryError } from '../../directory/errors.ts'
-import { errorPage, formOf, type Page, sendPage, tooOften } from '../html.ts'
+import { foreignPage, formOf, isOwnForm, type Page, sendBusy, sendPage, tooOften } from '../html.ts'
 import { baseOf } from './exchange.ts'
 import { askedPage, askPage, choosePage, chosenPage, endedLinkPage } from './recovery-pages.ts'
 
@@ -32,14 +32,15 @@ export function recoveryRoutes(app: FastifyInstance, { recovery, publicUrl }: Re
 
   app.post(asking, { schema }, async (request, reply) => {
     const form = formOf(request)
-    if (form === undefined || !isOwn(request)) return sendPage(reply, 403, foreign)
+    if (form === undefined || !isOwnForm(request, baseOf(request, publicUrl).origin))
+      return sendPage(reply, 403, foreignPage)
     const address = (form.get('email') ?? '').trim()
     const from = signInOf(form.get('from'))
     try {
       await recovery.request(address, request.ip)
     } catch (error) {
       const alert = alertFor(error, { invalid: noAddress })
-      return sendAlert(reply, error, askPage({ address: address.slice(0, 254), from, alert }))
+      return sendAlert(reply, error, askPage({ address: address.slice(0, 254), from, alert }), 'same-origin')
     }
     // Loading it again asks for nothing again.
     return leadTo(request, reply, from === '' ? asked : `${asked}?from=${from}`)
@@ -51,14 +52,18 @@ export function recoveryRoutes(app: FastifyInstance, { recovery, publicUrl }: Re
 
   app.get(choosing, { schema }, async (request: FastifyRequest<ByQuery>, reply) => {
     const token = String(request.query.token ?? '')
-    const address = await recovery.addressOf(token)
-    if (address === undefined) return sendPage(reply, 404, endedLinkPage, secret)
-    return sendPage(reply, 200, choosePage({ token, address }), secret)
+    try {
+      const address = await recovery.addressOf(token)
+      if (address === undefined) return sendPage(reply, 404, endedLinkPage, secret)
+      return sendPage(reply, 200, choosePage({ token, address }), secret)
+    } catch (error) {
+      return sendBusy(reply, error)
+    }
   })
 
   app.post(choosing, { schema }, async (request, reply) => {
     const form = formOf(request)
-    if (form === undefined) return sendPage(reply, 403, foreign)
+    if (form === undefined) return sendPage(reply, 403, foreignPage)
     const [token, password] = [form.get('token') ?? '', form.get('password') ?? '']
     const isTwice = form.get('again') === password
     const fault = (await faultOfChosenPassword(password)) ?? (isTwice ? undefined : 'must be the same twice')
@@ -72,7 +77,8 @@ export function recoveryRoutes(app: FastifyInstance, { recovery, publicUrl }: Re
         contract: 'oauth',
       })
     } catch (error) {
-      const address = await recovery.addressOf(token)
+      // The store may be away, which is then what the form tells.
+      const address = await recovery.addressOf(token).catch(() => undefined)
       if (address === undefined && codeOf(error) === 'not_found')
         return sendPage(reply, 404, endedLinkPage, secret)
       const alert = alertFor(error, { invalid: `The new password ${fault}.` })
@@ -87,20 +93,10 @@ export function recoveryRoutes(app: FastifyInstance, { recovery, publicUrl }: Re
 /** The address of a page can have a token in it, which is told to nobody. */
 const secret = 'no-referrer'
 const noAddress = 'This is no e-mail address. It is written like name@example.com.'
-const foreign = errorPage(
-  'This did not come from here',
-  'The form was sent from another page. Go back to where you came from, and try again.',
-)
 
 /** A sign-in under way, as its address names it; empty for none. */
 function signInOf(from: unknown): string {
   return typeof from === 'string' && /^[\w-]{1,64}$/.test(from) ? from : ''
-}
-
-/** Whether a browser that tells where a form comes from tells that it comes from here (Fetch Metadata). */
-function isOwn({ headers }: FastifyRequest): boolean {
-  const site = headers['sec-fetch-site']
-  return site === undefined || site === 'same-origin' || site === 'none'
 }
 
 function codeOf(error: unknown): Code | undefined {
@@ -120,8 +116,13 @@ function alertFor(error: unknown, words: { readonly invalid: string }): string {
   throw error
 }
 
-function sendAlert(reply: FastifyReply, error: unknown, page: Page): FastifyReply {
+function sendAlert(
+  reply: FastifyReply,
+  error: unknown,
+  page: Page,
+  referrer: 'same-origin' | 'no-referrer' = secret,
+): FastifyReply {
   const { code, retryAfter } = error as DirectoryError
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter))
-  return sendPage(reply, code === 'invalid' ? 422 : code === 'rate_limited' ? 429 : 503, page, secret)
+  return sendPage(reply, code === 'invalid' ? 422 : code === 'rate_limited' ? 429 : 503, page, referrer)
 }

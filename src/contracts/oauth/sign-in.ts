@@ -7,7 +7,16 @@ import { errors } from '../../access/oidc.ts'
 import type { SignIn } from '../../access/sign-in.ts'
 import { isPassing } from '../../directory/errors.ts'
 import type { User } from '../../directory/user.ts'
-import { errorPage, formOf, type Page, sendPage, tooOften } from '../html.ts'
+import {
+  busyPage,
+  errorPage,
+  foreignPage,
+  formOf,
+  isOwnForm,
+  type Page,
+  sendPage,
+  tooOften,
+} from '../html.ts'
 import { baseOf, messageOf, Recorded } from './exchange.ts'
 import { consentPage, signInPage } from './pages.ts'
 
@@ -149,8 +158,11 @@ export function createSignInRoutes({ server, signIn, publicUrl, userOf }: SignIn
       const underWay = await find(request)
       const form = formOf(request)
       if (underWay === undefined || form === undefined) return sendPage(reply, 400, expired)
-      if (!isOwn(request, baseOf(request, publicUrl).origin) || !isToken(form.get('token'), underWay.token))
-        return sendPage(reply, 403, foreign)
+      if (
+        !isOwnForm(request, baseOf(request, publicUrl).origin) ||
+        !isToken(form.get('token'), underWay.token)
+      )
+        return sendPage(reply, 403, foreignPage)
       const action = form.get('action')
       if (action === 'cancel' || action === 'deny') return goOn(reply, underWay, denied)
       if (underWay.interaction.prompt.name !== 'consent') return trySignIn(request, reply, underWay, form)
@@ -169,7 +181,7 @@ function onPage(handle: Handler): Handler {
     handle(request, reply).catch((error: unknown) => {
       if (!isPassing(error) && !(error instanceof errors.OIDCProviderError && error.status === 503))
         throw error
-      return sendPage(reply.header('retry-after', '5'), 503, busy)
+      return sendPage(reply.header('retry-after', '5'), 503, busyPage)
     })
 }
 
@@ -199,26 +211,11 @@ const expired = errorPage(
   'This sign-in is over',
   'It has taken too long, or was finished or begun anew elsewhere. Go back to where you came from, and try again.',
 )
-const busy = errorPage(
-  'Try again in a moment',
-  'This can not be done right now. Go back, and try again in a few seconds.',
-)
-const foreign = errorPage(
-  'This did not come from here',
-  'The form was sent from another page. Go back to where you came from, and try again.',
-)
 
 /** All that the client asks for and can have of people, also what they have allowed before. */
 function scopesOf({ params }: Interaction): string[] {
   const asked = String(params.scope ?? '').split(' ')
   return ['openid', 'read', 'write'].filter((scope) => asked.includes(scope))
-}
-
-/** Whether a browser that tells where a form comes from tells that it comes from here. */
-function isOwn({ headers }: FastifyRequest, origin: string): boolean {
-  const site = headers['sec-fetch-site']
-  if (site !== undefined && site !== 'same-origin' && site !== 'none') return false
-  return headers.origin === undefined || headers.origin === origin || site === 'same-origin'
 }
 
 function tokenOf(secret: string, uid: string): string {
