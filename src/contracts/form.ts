@@ -22,7 +22,7 @@ export interface FilePart {
 
 /**
  * Takes a file while the form is read: it must read or drain the bytes, and tells what is wrong with it.
- * What it rejects with as a DirectoryError ends the reading, and is what the request is answered with.
+ * What it rejects with ends the reading, and a DirectoryError is what the request is answered with.
  */
 export type TakeFile = (part: FilePart) => Promise<Problem | undefined>
 
@@ -106,6 +106,8 @@ export async function readMultipart(
     return fault('must be a whole form of parts between the boundaries that Content-Type tells')
   }
   const { fields, problem, parts } = await found()
+  // A part is read before it is stored, so what a taker failed at may be known only now.
+  failing.signal.throwIfAborted()
   if (problem !== undefined) return { problem }
   // The parser passes over what is no part of a form and says nothing.
   return parts === delimiters.count()
@@ -148,7 +150,7 @@ function collect(
   parser: BusboyInstance,
   takeFile: TakeFile,
   limitOf: (name: string) => number,
-  fail: (error: DirectoryError) => void,
+  fail: (error: unknown) => void,
 ) {
   const fields: [string, string][] = []
   const problems: Problem[] = []
@@ -173,11 +175,7 @@ function collect(
       if (problem !== undefined) problems.push(problem)
     })
     // A form that breaks off breaks its last part off too, and is refused as a whole.
-    work.push(
-      judged.catch((error: unknown) => {
-        if (error instanceof DirectoryError) fail(error)
-      }),
-    )
+    work.push(judged.catch(fail))
   })
   return async () => {
     await Promise.all(work)

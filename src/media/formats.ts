@@ -16,6 +16,10 @@ export const mostPixels = 50_000_000
 /** Of either side. */
 export const longestSide = 32_768
 export const mostFrames = 1_000
+/** Of its samples, as they are decoded. */
+export const mostBytes = 200_000_000
+/** The same, of a picture that is held as a whole while it is decoded: one that comes in several passes. */
+export const mostBytesAtOnce = 100_000_000
 
 /** Of the files of a picture: squares of an avatar, and the longer side of a cover, at most. */
 export const sizes = {

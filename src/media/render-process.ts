@@ -1,6 +1,15 @@
 import sharp, { type Metadata, type Sharp, type SharpOptions } from 'sharp'
 import type { PictureKind } from '../directory/picture.ts'
-import { type Format, fileName, longestSide, mostFrames, mostPixels, sizes } from './formats.ts'
+import {
+  type Format,
+  fileName,
+  longestSide,
+  mostBytes,
+  mostBytesAtOnce,
+  mostFrames,
+  mostPixels,
+  sizes,
+} from './formats.ts'
 
 /**
  * The process that decodes what strangers send: it has no settings and no secrets, and ends with its
@@ -46,7 +55,17 @@ function judge(read: Metadata, format: Format): string | undefined {
   if (width * height > mostPixels)
     return `must have at most ${mostPixels} pixels, and has ${width} × ${height}`
   if (Math.max(width, height) > longestSide) return `must be at most ${longestSide} pixels wide and high`
+  const tooLarge = judgeSize(read)
+  if (tooLarge !== undefined) return tooLarge
   return pages > mostFrames ? `must have at most ${mostFrames} frames, and has ${pages}` : undefined
+}
+
+function judgeSize({ width, height, channels, depth, isProgressive }: Metadata): string | undefined {
+  const bytes = width * height * channels * (depth === 'uchar' || depth === 'char' ? 1 : 2)
+  const most = isProgressive ? mostBytesAtOnce : mostBytes
+  if (bytes <= most) return undefined
+  const what = isProgressive ? ', as it is interlaced or progressive,' : ''
+  return `must have at most ${most} bytes when it is decoded${what} and has ${bytes}`
 }
 
 /** Decoded once; the smaller ones are made of the largest. */

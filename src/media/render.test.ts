@@ -1,11 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import sharp from 'sharp'
-import { afterAll, describe, expect, test } from 'vitest'
-import { formats, longestSide, mostFrames, sizes } from './formats.ts'
+import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { formats, longestSide, mostBytes, mostBytesAtOnce, mostFrames, sizes } from './formats.ts'
 import { createRenderer } from './renderer.ts'
-import { bomb, frames, photo, pictureIn, quarters, withWrongChecksum } from './samples.ts'
+import { bomb, frames, photo, pictureIn, png, quarters, withWrongChecksum } from './samples.ts'
 import { sniff } from './sniff.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'roster-render-'))
@@ -19,6 +20,12 @@ let written = 0
 function write(bytes: Uint8Array): string {
   const path = join(folder, String(++written))
   writeFileSync(path, bytes)
+  return path
+}
+
+function script(lines: string): string {
+  const path = write(Buffer.from(`#!/bin/sh\n${lines}\n`))
+  chmodSync(path, 0o700)
   return path
 }
 
@@ -243,6 +250,40 @@ describe('too many pixels', () => {
   })
 })
 
+describe('too many bytes of all pixels are refused by what the head says', () => {
+  const said = (most: number, has: number, what = '') => ({
+    problem: `must have at most ${most} bytes when it is decoded${what} and has ${has}`,
+  })
+  const passes = ', as it is interlaced or progressive,'
+  const nothing = Buffer.alloc(0)
+
+  test.for([
+    [{ width: 7_000, height: 7_000, depth: 16 }, said(mostBytes, 392_000_000)],
+    [
+      { width: 7_000, height: 7_000, depth: 16, interlaced: true },
+      said(mostBytesAtOnce, 392_000_000, passes),
+    ],
+    [{ width: 5_000, height: 5_001, depth: 8, interlaced: true }, said(mostBytesAtOnce, 100_020_000, passes)],
+  ] as const)('PNG %j', async ([head, problem]) => {
+    expect(await render(png({ ...head, transparent: true }, nothing))).toEqual(problem)
+  })
+
+  test.for([
+    { width: 7_000, height: 7_000, depth: 8, transparent: true },
+    { width: 5_000, height: 5_000, depth: 8, transparent: true, interlaced: true },
+    { width: 7_000, height: 7_000, depth: 16, transparent: false },
+  ])('and as many are not: PNG %j', async (head) => {
+    // Its data are what is wrong.
+    expect(await render(png(head, nothing))).toEqual({ problem: 'is not a whole and sound PNG picture' })
+  })
+
+  test('progressive JPEG', async () => {
+    const create = { width: 6_000, height: 6_000, channels: 3 as const, background: '#000' }
+    const bytes = await sharp({ create }).jpeg({ progressive: true }).toBuffer()
+    expect(await render(bytes)).toEqual(said(mostBytesAtOnce, 108_000_000, passes))
+  })
+})
+
 describe('the processes', () => {
   test('are as many as they may be, and who waits too long in a row is turned away', async () => {
     const renderer = createRenderer({ processes: 1, maxWaiting: 2 })
@@ -281,5 +322,42 @@ describe('the processes', () => {
     expect(await first).toEqual({ problem: 'can not be decoded' })
     expect(await second).toHaveProperty('files')
     await other.close()
+  })
+
+  test('are given nothing once they are ended for having nothing to do', async () => {
+    const renderer = createRenderer({ processes: 1, idleTime: 0 })
+    const task = { path: write(await pictureIn('png')), format: 'png', kind: 'avatar' } as const
+    for (let round = 0; round < 3; round++) {
+      expect(await renderer.render(task)).toHaveProperty('files')
+      // Both timers fire in one turn of the loop: the process is told to end, and has not done so yet.
+      await setTimeout(0)
+    }
+    await renderer.close()
+  })
+
+  describe('that can not be had', () => {
+    const { execPath } = process
+    afterEach(() => {
+      process.execPath = execPath
+    })
+
+    test.for([
+      ['can not be started', '/nowhere/node', 'ENOENT'],
+      ['end at once', script('echo "no memory is left" >&2; exit 3'), /ended with 3: no memory is left$/],
+    ] as const)('as they %s, are no fault of the picture, and the log is told why', async ([, path, why]) => {
+      const renderer = createRenderer({ processes: 1 })
+      const task = { path: write(await pictureIn('png')), format: 'png', kind: 'avatar' } as const
+      process.execPath = path
+      const asked = await Promise.allSettled([renderer.render(task), renderer.render(task)])
+      for (const one of asked) {
+        if (one.status === 'fulfilled') throw new Error('it was decoded')
+        expect(one.reason.code).toBe('unavailable')
+        expect(one.reason.cause.message).toMatch(why)
+      }
+      expect(renderer.pids()).toEqual([])
+      process.execPath = execPath
+      expect(await renderer.render(task)).toHaveProperty('files')
+      await renderer.close()
+    })
   })
 })

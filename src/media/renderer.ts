@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process'
+import { Socket } from 'node:net'
 import { availableParallelism, setPriority } from 'node:os'
 import { unavailable } from '../directory/errors.ts'
 import type { RenderReply, RenderTask } from './render-process.ts'
@@ -36,10 +37,14 @@ const half = Math.min(4, Math.max(1, Math.floor(availableParallelism() / 2)))
 /** How nice the processes are (POSIX): requests come first. */
 const niceness = 10
 
+/** Characters of the last that a process said, for the log. */
+const mostSaid = 2_000
+
 export function createRenderer(options: RendererOptions = {}): Renderer {
   const { processes = half, maxWaiting = 200, patience = 30_000, idleTime = 10_000 } = options
   const waiting: Job[] = []
   const idle = new Map<ChildProcess, NodeJS.Timeout>()
+  const busy = new Map<ChildProcess, (cause: Error) => void>()
   const all = new Set<ChildProcess>()
   let closed = false
 
@@ -58,16 +63,21 @@ export function createRenderer(options: RendererOptions = {}): Renderer {
       execArgv: [],
       // One thread for it, and nothing of what this process was told.
       env: { UV_THREADPOOL_SIZE: '1', MALLOC_ARENA_MAX: '2' },
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })
     all.add(child)
-    child.on('error', () => child.kill('SIGKILL'))
-    child.on('exit', () => {
-      clearTimeout(idle.get(child))
-      idle.delete(child)
-      all.delete(child)
-      next()
+    let said = ''
+    const { stderr } = child
+    stderr?.setEncoding('utf8').on('data', (text: string) => {
+      said = (said + text).slice(-mostSaid)
     })
+    // It holds this process up no more than its child does.
+    if (stderr instanceof Socket) stderr.unref()
+    // One that can not be started has an error and no end.
+    child.once('error', (error) => ended(child, error))
+    child.once('close', (code, signal) =>
+      ended(child, new Error(`The decoder ended with ${signal ?? code}: ${said.trim()}`)),
+    )
     try {
       if (child.pid !== undefined) setPriority(child.pid, niceness)
     } catch {
@@ -76,9 +86,29 @@ export function createRenderer(options: RendererOptions = {}): Renderer {
     return child
   }
 
-  function work(child: ChildProcess, { task, resolve, reject }: Job): void {
+  function ended(child: ChildProcess, cause: Error): void {
+    if (!all.delete(child)) return
+    child.kill('SIGKILL')
+    letGo(child)
+    const fail = busy.get(child)
+    busy.delete(child)
+    fail?.(cause)
+    next()
+  }
+
+  function letGo(child: ChildProcess): void {
     clearTimeout(idle.get(child))
     idle.delete(child)
+  }
+
+  /** Before it has ended nobody may give it work. */
+  function end(child: ChildProcess): void {
+    letGo(child)
+    child.kill('SIGKILL')
+  }
+
+  function work(child: ChildProcess, { task, resolve, reject }: Job): void {
+    letGo(child)
     child.ref()
     child.channel?.ref()
     let late = false
@@ -86,32 +116,30 @@ export function createRenderer(options: RendererOptions = {}): Renderer {
       late = true
       child.kill('SIGKILL')
     }, patience)
-    const done = () => {
-      clearTimeout(timer)
-      child.off('message', answer)
-      child.off('exit', exit)
-    }
     const answer = (reply: RenderReply) => {
-      done()
-      idle.set(child, setTimeout(() => child.kill('SIGKILL'), idleTime).unref())
+      clearTimeout(timer)
+      busy.delete(child)
+      idle.set(child, setTimeout(end, idleTime, child).unref())
       // A process that has nothing else to do need not wait for ones that have nothing to do either.
       child.unref()
       child.channel?.unref()
       resolve(reply)
       next()
     }
-    const exit = (code: number | null) => {
-      done()
+    busy.set(child, (cause) => {
+      clearTimeout(timer)
+      child.off('message', answer)
       // What brings the decoder down would do so again.
       if (late) resolve({ problem: 'takes too long to be decoded' })
-      else if (code === null && !closed) resolve({ problem: 'can not be decoded' })
-      else reject(unavailable('Pictures can not be decoded now'))
-    }
-    child.on('message', answer)
-    child.once('exit', exit)
-    child.send(task, (error) => {
-      if (error !== null) child.kill('SIGKILL')
+      else if (child.signalCode !== null && !closed) resolve({ problem: 'can not be decoded' })
+      else reject(unavailable('Pictures can not be decoded now', cause))
     })
+    child.once('message', answer)
+    // Where it was not started there is nothing to send with, and its error is on its way.
+    if (child.pid !== undefined)
+      child.send(task, (error) => {
+        if (error !== null) child.kill('SIGKILL')
+      })
   }
 
   return {
@@ -128,12 +156,13 @@ export function createRenderer(options: RendererOptions = {}): Renderer {
     async close() {
       closed = true
       for (const { reject } of waiting.splice(0)) reject(unavailable('The service is closing'))
-      const ended = [...all].map((child) => new Promise((resolve) => child.once('exit', resolve)))
-      for (const child of all) {
+      const started = [...all].filter(({ pid }) => pid !== undefined)
+      const over = started.map((child) => new Promise((resolve) => child.once('exit', resolve)))
+      for (const child of started) {
         child.ref()
         child.kill('SIGKILL')
       }
-      await Promise.all(ended)
+      await Promise.all(over)
     },
   }
 }

@@ -54,20 +54,34 @@ export async function bomb(side: number): Promise<Buffer> {
     if (!deflate.write(rows)) await new Promise((resolve) => deflate.once('drain', resolve))
   deflate.end()
   await ended
+  return png({ width: side, height: side, depth: 1 }, Buffer.concat(chunks))
+}
+
+export interface PngHead {
+  readonly width: number
+  readonly height: number
+  /** Bits of a sample. */
+  readonly depth: number
+  readonly transparent?: boolean
+  readonly interlaced?: boolean
+}
+
+/** A PNG, grey or of colours with transparency, that says that of itself, whatever its data are. */
+export function png({ width, height, depth, transparent, interlaced }: PngHead, data: Uint8Array): Buffer {
   const header = Buffer.alloc(13)
-  header.writeUInt32BE(side, 0)
-  header.writeUInt32BE(side, 4)
-  header.set([1, 0, 0, 0, 0], 8)
+  header.writeUInt32BE(width, 0)
+  header.writeUInt32BE(height, 4)
+  header.set([depth, transparent ? 6 : 0, 0, 0, interlaced ? 1 : 0], 8)
   const signature = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1')
   return Buffer.concat([
     signature,
     chunk('IHDR', header),
-    chunk('IDAT', Buffer.concat(chunks)),
+    chunk('IDAT', data),
     chunk('IEND', Buffer.alloc(0)),
   ])
 }
 
-function chunk(type: string, bytes: Buffer): Buffer {
+function chunk(type: string, bytes: Uint8Array): Buffer {
   const length = Buffer.alloc(4)
   length.writeUInt32BE(bytes.length)
   const named = Buffer.concat([Buffer.from(type, 'latin1'), bytes])

@@ -98,7 +98,8 @@ export function createSpool({ folder, maxBytes, maxUploads = 200 }: SpoolOptions
     async function close(): Promise<void> {
       ending.abort()
       await Promise.allSettled(writing)
-      await Promise.all(paths.map((path) => rm(path, { force: true })))
+      // What can not be removed now is swept later, and is no reason to answer otherwise.
+      await Promise.allSettled(paths.map((path) => rm(path, { force: true })))
       under--
     }
     return {

@@ -127,6 +127,16 @@ describe('choosing', () => {
     expect(changes).not.toContain(/[0-9a-f]{64}/.exec(first.avatar)?.[0])
   })
 
+  test.for([{ toString: 1 }, { toString: {} }, {}, [], [3], true, 1.5, null, 'x', ''])(
+    'needs an id: %j is none',
+    async (avatar) => {
+      for (const method of ['PATCH', 'DELETE']) {
+        const answer = await roster.as(id, `${method} /api/v2/user/avatar/`, { avatar_id: avatar })
+        expect([answer.status, answer.text]).toEqual([400, expect.stringContaining('avatar_id')])
+      }
+    },
+  )
+
   test('needs the current version where one is named', async () => {
     const { id: avatar_id } = await add()
     for (const method of ['PATCH', 'DELETE'])

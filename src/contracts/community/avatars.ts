@@ -112,7 +112,11 @@ async function decodeId(request: FastifyRequest) {
   const property = 'avatar_id'
   const { avatar_id: inQuery } = request.query as { avatar_id?: unknown }
   const sent = [inQuery, values.get(property)].filter((value) => value !== undefined)
-  const ids = new Set(sent.map((value) => parseId(String(value))))
+  const ids = new Set(
+    sent.map((value) =>
+      typeof value === 'string' || typeof value === 'number' ? parseId(String(value)) : undefined,
+    ),
+  )
   const [id] = ids
   if (sent.length === 0 && wrong.length === 0) problems.push({ property, message: 'is required' })
   else if (ids.size > 1 || several.has(property))

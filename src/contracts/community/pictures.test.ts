@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import sharp from 'sharp'
@@ -395,6 +395,27 @@ describe('what is refused', () => {
     const answer = await roster.as(id, mira(), 'avatar_base64=image/png;base64,AA+A', urlencoded)
     expect(faultsOf(answer)).toEqual(['avatar_base64: invalid'])
   })
+})
+
+test('pictures that the disk does not take are not passed over', async () => {
+  const [uploads, aside] = [join(folder, 'uploads'), join(folder, 'uploads-aside')]
+  // One that is taken, so that the folder has been made.
+  expect((await send([{ name: 'avatar', file: await pictureIn('png') }])).status).toBe(200)
+  const before = await roster.everything()
+  renameSync(uploads, aside)
+  writeFileSync(uploads, 'no folder')
+  try {
+    for (const file of [
+      await pictureIn('png', 30, 30),
+      Buffer.concat([await photo(), Buffer.alloc(500_000)]),
+    ])
+      for (const parts of [[], [{ name: 'bio', value: 'Bakes.' }]])
+        expect(await send([{ name: 'avatar', file }, ...parts])).toMatchObject({ status: 503 })
+    expect(await roster.everything()).toEqual(before)
+  } finally {
+    rmSync(uploads)
+    renameSync(aside, uploads)
+  }
 })
 
 describe('an upload that is abandoned', () => {
