@@ -138,7 +138,7 @@ async function measureRates(
     const peak = median((samples.get(name) ?? []).map(({ requests, seconds }) => requests / seconds))
     const { target, updated } = await on.roster(what as 'sqlite' | 'postgres', users, isSearch(kind))
     const request = requestOf(kind as 'patch' | 'get' | 'filter', users)
-    const times = { rate: Math.round(peak / 2), seconds: quick ? 2 : 20 }
+    const times = { rate: Math.round(peak / 2), seconds: quick ? 2 : 10 }
     const found = await loadAtRate(target, request, times)
     if (kind === 'patch') updated(found.answered, 0)
     rated.set(name, found)
@@ -152,7 +152,7 @@ async function measureRates(
   })
   if (asked.length > 0) {
     progress('at half of the peak, beside 50 sign-ins')
-    const place = { folder: `${on.spareFolder}-signing`, users: 1000, seconds: quick ? 3 : 20 }
+    const place = { folder: `${on.spareFolder}-signing`, users: 1000, seconds: quick ? 3 : 10 }
     for (const [name, found] of await besideSignIns(place, asked)) rated.set(name, found)
   }
   return rated

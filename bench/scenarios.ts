@@ -189,8 +189,7 @@ export function scenarios(quick: boolean, connections: number): readonly Scenari
     pgbench(connections, true),
     roster('postgres', 'hot', 1000),
     ...more(pgbench(16, false)),
-    pgbench(64, false),
-    ...more(roster('postgres', 'patch', 4)),
+    ...more(pgbench(64, false), roster('postgres', 'patch', 4)),
     roster('postgres', 'patch', 100_000),
     ...more(roster('postgres', 'patch', 1_000_000), roster('postgres', 'put', 1000)),
     echo('get'),
@@ -201,14 +200,16 @@ export function scenarios(quick: boolean, connections: number): readonly Scenari
     roster('sqlite', 'filter', 1_000_000),
     roster('sqlite', 'common', 1_000_000),
     roster('sqlite', 'sort', 1_000_000),
-    ...(['search', 'suggest', 'nearest'] as const).flatMap((kind) => [
-      roster('sqlite', kind, 1_000_000),
-      ...more(roster('postgres', kind, 1_000_000)),
-    ]),
-    roster('sqlite', 'list', 1000),
+    ...more(
+      ...(['search', 'suggest', 'nearest'] as const).flatMap((kind) => [
+        roster('sqlite', kind, 1_000_000),
+        roster('postgres', kind, 1_000_000),
+      ]),
+      roster('sqlite', 'list', 1000),
+    ),
     roster('sqlite', 'stream', 100_000),
     ...more(roster('sqlite', 'stream', 1_000_000)),
-    roster('postgres', 'list', 1000),
+    ...more(roster('postgres', 'list', 1000)),
     roster('postgres', 'stream', 100_000),
     ...more(...(['filter', 'common', 'sort'] as const).map((kind) => roster('postgres', kind, 1_000_000))),
   ]
