@@ -44,7 +44,12 @@ const store: Store = {
   receipt: async () => undefined,
   begin: async (receipt) => receipt,
   credentials: async () => undefined,
-  emailChanges: { get: async () => undefined, list: async () => [], due: async () => [] },
+  emailChanges: {
+    get: async () => undefined,
+    list: async () => [],
+    lastConfirmed: async () => undefined,
+    due: async () => [],
+  },
   settings: { get: async () => ({}), set: async () => {} },
   outbox: {
     add: async () => {},

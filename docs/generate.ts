@@ -56,7 +56,7 @@ const store = {
   expire: absent,
   counters: { get: absent, change: absent },
   credentials: absent,
-  emailChanges: { get: absent, list: absent, due: absent },
+  emailChanges: { get: absent, list: absent, lastConfirmed: absent, due: absent },
   settings: { get: absent, set: absent },
   outbox: { add: absent, take: absent, remove: absent, postpone: absent, backlog: absent },
   pictures: {

@@ -1,5 +1,5 @@
 import type { Actor } from './actor.ts'
-import type { Confirm, EmailChange, Secrets } from './email-change.ts'
+import type { AtOnce, Confirm, EmailChange, Secrets } from './email-change.ts'
 import type { Problem } from './errors.ts'
 import type { FieldName } from './fields.ts'
 import type { Patch } from './patch.ts'
@@ -70,6 +70,7 @@ interface Writing extends Circumstances, Request {
   readonly invalidFirst?: boolean
   /** An address that the patch sets has to be confirmed; left out, it is set at once. */
   readonly confirm?: Confirm | undefined
+  readonly atOnce?: AtOnce | undefined
 }
 
 /** Makes a user. */
@@ -150,17 +151,11 @@ export interface ChangeEmail extends Circumstances, Request {
         readonly email: unknown
         readonly secrets: Secrets
         readonly isTaken?: boolean
-        readonly isHandedOut?: boolean | undefined
       }
-    | { readonly do: 'resend'; readonly secrets: Secrets; readonly isHandedOut?: boolean | undefined }
+    | { readonly do: 'resend'; readonly secrets: Secrets }
     | { readonly do: 'cancel' | 'expire' }
     | { readonly do: 'confirm'; readonly token: string; readonly undoSecret: string }
-    | {
-        readonly do: 'revert'
-        readonly token: string
-        /** What was confirmed after it and could be undone. */
-        readonly later: readonly EmailChange[]
-      }
+    | { readonly do: 'revert'; readonly token: string }
 }
 
 /** A patch with actor, preconditions and context: plain data, so that it can be decided anywhere. */

@@ -12,7 +12,7 @@ export interface Committed {
 
 /** What a command did to an e-mail change: its states in the log, and what is to be written of it. */
 export interface EmailStep {
-  readonly told: readonly [before: EmailChangeStep | null, after: EmailChangeStep]
+  readonly told: readonly [before: EmailChangeStep | null, after: EmailChangeStep] | undefined
   readonly writes: NonNullable<Unit['emailChanges']>
 }
 
@@ -44,7 +44,7 @@ export function commit(
     // An erasure is explained, what it erased is not kept.
     fields[name] = kind === 'erased' ? [null, null] : [old, user[name]]
   }
-  if (step !== undefined) fields.email_change = kind === 'erased' ? [null, null] : step.told
+  if (step?.told !== undefined) fields.email_change = kind === 'erased' ? [null, null] : step.told
   const change: Change = {
     changeId: command.changeId,
     userId: user.id,
@@ -73,7 +73,8 @@ export function commit(
   }
 }
 
-function cancelled(before: User | undefined, after: User, at: number): EmailStep | undefined {
+/** The end of a change that is pending before and not after. */
+export function cancelled(before: User | undefined, after: User, at: number): EmailStep | undefined {
   const id = before?.email_change ?? null
   if (id === null || after.email_change !== null) return undefined
   return { told: ['pending', 'cancelled'], writes: { ended: { id, state: 'cancelled', at } } }

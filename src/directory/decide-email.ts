@@ -1,5 +1,5 @@
-import type { ChangeEmail } from './command.ts'
-import { type Committed, commit, type EmailStep } from './commit.ts'
+import type { ChangeEmail, Replace, Update } from './command.ts'
+import { type Committed, cancelled, commit, type EmailStep } from './commit.ts'
 import {
   confirmChange,
   correctChange,
@@ -7,14 +7,16 @@ import {
   endChange,
   isConfirmed,
   isPending,
+  openChange,
   proofOf,
   settleChange,
   withTokens,
 } from './email-change.ts'
-import { askingMails, changedMails } from './email-mails.ts'
+import { askingMails, changedMails, undoneMails } from './email-mails.ts'
 import { type Refusal, refusal } from './errors.ts'
 import type { FieldName } from './fields.ts'
 import type { Mail } from './mail.ts'
+import type { Relation } from './policy.ts'
 import type { User } from './user.ts'
 
 type Decided = Committed | Refusal
@@ -53,8 +55,7 @@ function ask(user: User, command: ChangeEmail, next: EmailChange, told: 'correct
   const { change, step, at } = command
   if (!isPending(change, user, at)) return notPending
   if (!('secrets' in step)) throw new Error('what is sent needs tokens')
-  const { isHandedOut = false } = step
-  const mails = askingMails(next, step.secrets, command, { isHandedOut, notice: told === 'corrected' })
+  const mails = askingMails(next, step.secrets, command, { notice: told === 'corrected' })
   return written(user, user, command, [], { told: ['pending', told], writes: { put: [next] } }, mails)
 }
 
@@ -84,24 +85,63 @@ function confirm(
 }
 
 /**
- * Whoever undoes it does not trust what came of it: what was issued meanwhile ends, and no later change can
- * be undone towards an address that came with it.
+ * Whoever undoes it does not trust what came of it: what was issued meanwhile ends, no later change can be
+ * undone towards an address that came with it, and who reads that one is told.
  */
 function revert(
   user: User,
   command: ChangeEmail,
-  { token, later }: Extract<ChangeEmail['step'], { do: 'revert' }>,
+  { token }: Extract<ChangeEmail['step'], { do: 'revert' }>,
 ): Decided {
   const { change, at } = command
   if (change.oldEmail === null || proofOf(change, user, token, at) !== 'undo') return uselessToken
   const reverted = { ...endChange(change, 'reverted', at), undoToken: null }
-  const put = [reverted, ...later.map((one) => ({ ...one, undoToken: null }))]
   const pending = user.email_change
   const ended = pending === null ? {} : { ended: { id: pending, state: 'cancelled', at } as const }
-  const step: EmailStep = { told: ['confirmed', 'reverted'], writes: { ...ended, put } }
+  const writes = { ...ended, noUndoSince: change.endedAt ?? 0, put: [reverted] }
   const { after, changed } = moveTo(change.oldEmail, user)
-  const { outcome, unit } = written(user, after, command, changed, step)
+  const mails = undoneMails(change, user, command)
+  const { outcome, unit } = written(
+    user,
+    after,
+    command,
+    changed,
+    { told: ['confirmed', 'reverted'], writes },
+    mails,
+  )
   return { outcome, unit: { ...unit, tokensValidFrom: at } }
+}
+
+/**
+ * An address that is set without anybody's confirming it. The mailbox that was shown to be theirs is told, and can
+ * undo it; but the word of whoever looks after the directory is the last, whatever links were mailed before.
+ */
+export function setAtOnce(
+  user: User,
+  after: User,
+  command: Update | Replace,
+  { changed, relation }: { readonly changed: readonly FieldName[]; readonly relation: Relation },
+): Committed {
+  const { at, atOnce } = command
+  const isVerified = user.email !== null && user.email_verified === true
+  // What a key replaces without anybody's having confirmed it may be what a key was misused for.
+  const isLast = relation === 'admin' || (relation === 'service' && isVerified)
+  const pending = cancelled(user, after, at)
+  const kept = { ...pending?.writes, ...(isLast && { noUndoSince: 0 }) }
+  const step = { told: pending?.told, writes: kept }
+  if (!isVerified || after.email === null || atOnce === undefined)
+    return written(user, after, command, changed, step)
+  const { id, undoSecret, backTo } = atOnce
+  const by = { by: 'new', id, secrets: { new: undoSecret, old: undoSecret } } as const
+  const opened = openChange(user, after.email, by, at)
+  const oldVerified = relation !== 'admin' && backTo === user.email
+  const settled = settleChange({ ...opened, oldVerified }, undoSecret, at)
+  const mails = changedMails(settled, undoSecret, command)
+  const set: EmailStep = {
+    told: pending?.told ?? [null, 'confirmed'],
+    writes: { ...kept, put: [settled] },
+  }
+  return written(user, after, command, changed, set, mails)
 }
 
 /** Whoever has an address now has shown that they read it. */
@@ -114,7 +154,7 @@ function moveTo(email: string, user: User) {
 function written(
   user: User,
   after: User,
-  command: ChangeEmail,
+  command: ChangeEmail | Update | Replace,
   changed: readonly FieldName[],
   step: EmailStep,
   mails: readonly Mail[] = [],

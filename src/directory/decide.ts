@@ -11,8 +11,8 @@ import type {
   SetPassword,
   Update,
 } from './command.ts'
-import { commit, type EmailStep } from './commit.ts'
-import { decideStep } from './decide-email.ts'
+import { cancelled, commit, type EmailStep } from './commit.ts'
+import { decideStep, setAtOnce } from './decide-email.ts'
 import { type Confirm, isOwnWord, openChange } from './email-change.ts'
 import { askingMails, welcomeMail } from './email-mails.ts'
 import { type Problem, type Refusal, refusal } from './errors.ts'
@@ -144,8 +144,10 @@ function decideUpdate(current: User | undefined, command: Update | Replace, rule
     return confirmFirst(current, command, applied, confirm)
   if (applied.changed.length === 0) return { outcome: 'unchanged', user: current }
   const { values, changed } = withDoubt(current, applied)
-  const email_change = changed.includes('email') ? null : current.email_change
-  return commit(current, { ...current, ...values, email_change }, 'updated', command, changed)
+  if (!changed.includes('email'))
+    return commit(current, { ...current, ...values }, 'updated', command, changed)
+  const after = { ...current, ...values, email_change: null }
+  return setAtOnce(current, after, command, { changed, relation: permission.relation })
 }
 
 /** Who may set an address of their own may do so as a field too; it is confirmed, or set at once, as `confirm` says. */
@@ -356,9 +358,12 @@ function importOver(current: User, command: Import, applied: Applied): Decision 
     return refuse(inUse(...changed.map((field) => ({ field, message: 'is another here' }))))
   const isTold = typeof command.patch.email_verified === 'boolean'
   const doubted = isTold ? applied : withDoubt(current, applied)
-  const email_change = doubted.changed.includes('email') || status === 'deleted' ? null : current.email_change
+  const isMoved = doubted.changed.includes('email')
+  const email_change = isMoved || status === 'deleted' ? null : current.email_change
   const next = { ...current, ...doubted.values, status, email_change }
-  return commit(current, next, 'updated', command, doubted.changed)
+  const ended = cancelled(current, next, command.at)
+  const step = isMoved ? { told: ended?.told, writes: { ...ended?.writes, noUndoSince: 0 } } : ended
+  return commit(current, next, 'updated', command, doubted.changed, step)
 }
 
 /** What a source can not rightly know of a record. */

@@ -437,7 +437,8 @@ const batchTooLong = refusal('invalid', `A batch may have at most ${maxBatch} op
 
 /** Whether the unit of a command can have mails in it. */
 function mayMail(command: Command): boolean {
-  if ('patch' in command && command.kind !== 'import') return command.confirm !== undefined
+  if ('patch' in command && command.kind !== 'import')
+    return command.confirm !== undefined || command.atOnce !== undefined
   return command.kind === 'password' || command.kind === 'email_change'
 }
 

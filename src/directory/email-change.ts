@@ -51,7 +51,9 @@ export type Confirmers = 'new' | 'both'
 export interface EmailChangeWrites {
   /** One that was pending and is not any more; what could confirm it is worth nothing from now on. */
   readonly ended?: { readonly id: string; readonly state: EmailChangeState; readonly at: number }
-  /** Changes as they are from now on, new ones too. */
+  /** What the user's changes that ended since then could be undone by is worth nothing: milliseconds since 1970, UTC. */
+  readonly noUndoSince?: number
+  /** Changes as they are from now on, new ones too: they have the last word. */
   readonly put?: readonly EmailChange[]
 }
 
@@ -59,6 +61,8 @@ export interface EmailChangeStore {
   readonly get: (id: string) => Promise<EmailChange | undefined>
   /** Those of a user, the latest first, at most `mostListed`. */
   readonly list: (userId: number) => Promise<readonly EmailChange[]>
+  /** The one of a user that the address followed last, and was not undone. */
+  readonly lastConfirmed: (userId: number) => Promise<EmailChange | undefined>
   /** Pending ones that had expired at that time, the oldest first, so many at most. */
   readonly due: (at: number, limit: number) => Promise<readonly EmailChange[]>
 }
@@ -108,7 +112,16 @@ export interface Confirm {
   readonly isHandedOut?: boolean | undefined
 }
 
-/** Random texts that mails carry, for one change. Only their hashes are kept. */
+/** What it takes to tell the old mailbox that an address was set at once. */
+export interface AtOnce {
+  /** The id of the change that tells of it, where the old address was verified. */
+  readonly id: string
+  readonly undoSecret: string
+  /** The address that it can be undone towards; null where it can not. */
+  readonly backTo: string | null
+}
+
+/** Random texts that mails carry, for one change. A change keeps their hashes; a mail has them until it is sent. */
 export interface Secrets {
   readonly new: string
   readonly old: string
@@ -216,9 +229,12 @@ export function endChange(change: EmailChange, state: EmailChangeState, at: numb
   return { ...change, state, endedAt: at, newToken: null, oldToken: null }
 }
 
-/** A change that the user's address follows from now on, which the old mailbox can undo for some time. */
+/**
+ * A change that the user's address follows from now on. The old mailbox can undo it for some time, if it was
+ * shown to be theirs, by this change at the latest.
+ */
 export function settleChange(change: EmailChange, undoSecret: string, at: number): EmailChange {
   const settled = endChange(change, 'confirmed', at)
-  if (!change.oldVerified) return settled
+  if (!change.oldVerified && !change.confirmedByOld) return settled
   return { ...settled, undoUntil: at + undoableFor, undoToken: digestOf(tokenOf(change.id, undoSecret)) }
 }

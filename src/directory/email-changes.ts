@@ -5,6 +5,7 @@ import type { ChangeEmail, Request, Update } from './command.ts'
 import { uselessToken } from './decide-email.ts'
 import type { Context, Result } from './directory.ts'
 import {
+  type AtOnce,
   type Confirm,
   changeIdIn,
   confirmersFor,
@@ -15,6 +16,7 @@ import {
   type Secrets,
   stateAt,
   tokenOf,
+  undoableFor,
 } from './email-change.ts'
 import { DirectoryError, refusal } from './errors.ts'
 import { whileOutdated } from './outdated.ts'
@@ -132,8 +134,9 @@ export function createEmailChanges({
     { id, patch, dryRun }: Pick<Update, 'id' | 'patch' | 'dryRun'>,
     { always = false, isHandedOut }: RequestOptions = {},
   ): Promise<Prepared> {
-    const by = rules && (confirmersFor(actor, rules.mode) ?? (always ? 'new' : undefined))
-    if (rules === undefined || by === undefined) return { confirm: undefined, sends: [] }
+    if (rules === undefined) return { sends: [] }
+    const by = confirmersFor(actor, rules.mode) ?? (always ? 'new' : undefined)
+    if (by === undefined) return { atOnce: await atOnceFor(id, patch.email, rules), sends: [] }
     const confirm: Confirm = { by, id: rules.newId(), secrets: secrets(rules), isAll: always, isHandedOut }
     const { email } = patch
     if (typeof email !== 'string') return { confirm, sends: [] }
@@ -144,21 +147,35 @@ export function createEmailChanges({
     return { confirm: all, sends: known === undefined && !dryRun ? [{ id, email, at: 0 }] : [] }
   }
 
+  /**
+   * An address that is there for less than the time in which it can be undone is no owner's to go back to: somebody
+   * may be putting right what was taken with it.
+   */
+  async function atOnceFor(id: number, email: unknown, { newId, newSecret }: EmailRules): Promise<AtOnce> {
+    const own = { id: newId(), undoSecret: newSecret() }
+    const user = typeof email === 'string' ? await store.get(id) : undefined
+    if (user?.email_verified !== true || user.email === email) return { ...own, backTo: null }
+    const last = await store.emailChanges.lastConfirmed(id)
+    const replaced = last?.newEmail === user.email ? last.oldEmail : null
+    const isNew = replaced !== null && now() < (last?.endedAt ?? 0) + undoableFor
+    return { ...own, backTo: isNew ? null : user.email }
+  }
+
   /** The same for the operations of a batch. */
   async function prepareAll<O extends { readonly kind: string; readonly patch: Patch }>(
     context: Context,
     operations: readonly (O | (O & Pick<Update, 'kind' | 'id' | 'dryRun'>))[],
   ) {
     const sends: Send[] = []
-    const asked: ((typeof operations)[number] & Pick<Update, 'confirm'>)[] = []
+    const asked: ((typeof operations)[number] & Pick<Update, 'confirm' | 'atOnce'>)[] = []
     for (const [at, operation] of operations.entries()) {
       if (!('id' in operation) || operation.patch.email === undefined) {
         asked.push(operation)
         continue
       }
-      const prepared = await prepare(context, operation)
-      sends.push(...prepared.sends.map((send) => ({ ...send, at })))
-      asked.push({ ...operation, confirm: prepared.confirm })
+      const { sends: own, ...prepared } = await prepare(context, operation)
+      sends.push(...own.map((send) => ({ ...send, at })))
+      asked.push({ ...operation, ...prepared })
     }
     return { asked, sends }
   }
@@ -167,12 +184,12 @@ export function createEmailChanges({
   async function confirmed<A extends Pick<Update, 'id' | 'patch' | 'dryRun'>>(
     context: Context,
     asked: A,
-    carryOut: (asked: A & Pick<Update, 'confirm'>) => Promise<Result>,
+    carryOut: (asked: A & Pick<Update, 'confirm' | 'atOnce'>) => Promise<Result>,
     options?: RequestOptions,
   ): Promise<Result> {
-    const { confirm, sends } = await prepare(context, asked, options)
-    const wasSent = ({ user, replayed }: Result) => user.email_change === confirm?.id && !replayed
-    return counted(sends, () => carryOut({ ...asked, confirm }), wasSent)
+    const { sends, ...prepared } = await prepare(context, asked, options)
+    const wasSent = ({ user, replayed }: Result) => user.email_change === prepared.confirm?.id && !replayed
+    return counted(sends, () => carryOut({ ...asked, ...prepared }), wasSent)
   }
 
   /** The change that would come of it again. */
@@ -309,8 +326,10 @@ export function createEmailChanges({
       return { ...result, change: change && shown(change), ...(token !== undefined && { token }) }
     },
 
-    /** To another address: a new mail goes there, and what was confirmed is to be confirmed anew. */
-    /** @param asked with the address as sent */
+    /**
+     * To another address: a new mail goes there, and what was confirmed is to be confirmed anew.
+     * @param asked with the address as sent
+     */
     correct(context: Context, asked: EmailStepAsked & { readonly email: unknown }): Promise<StepResult> {
       const { email, ...request } = asked
       const stepOn = async (): Promise<Step> => {
@@ -339,13 +358,7 @@ export function createEmailChanges({
 
     /** Puts the old address back, by what was mailed there, and ends what was issued since. Rejects as `confirm`. */
     revert: (context: Anonymous, { token, ...bound }: Shown): Promise<StepResult> =>
-      prove(context, { token, ...bound }, async (change) => {
-        const all = await store.emailChanges.list(change.userId)
-        const since = change.endedAt ?? 0
-        const isLater = ({ id, undoToken, endedAt }: EmailChange) =>
-          id !== change.id && undoToken !== null && (endedAt ?? 0) >= since
-        return { do: 'revert', token, later: all.filter(isLater) }
-      }),
+      prove(context, { token, ...bound }, async () => ({ do: 'revert', token })),
 
     /** Whether a token can confirm a change of this user now. */
     async isUsable(userId: number, token: string): Promise<boolean> {
@@ -369,8 +382,7 @@ export interface RequestOptions {
   readonly isHandedOut?: boolean | undefined
 }
 
-interface Prepared {
-  readonly confirm: Confirm | undefined
+interface Prepared extends Pick<Update, 'confirm' | 'atOnce'> {
   readonly sends: readonly Send[]
 }
 

@@ -1,6 +1,7 @@
 import type { Circumstances } from './command.ts'
 import { type EmailChange, type Secrets, tokenOf } from './email-change.ts'
 import { type Mail, noticeLife } from './mail.ts'
+import type { User } from './user.ts'
 
 type Sending = Pick<Circumstances, 'changeId' | 'at'>
 
@@ -44,6 +45,13 @@ export function changedMails(change: EmailChange, undoSecret: string, sending: S
   const values: Record<string, string> = undoUntil === null ? {} : { token: tokenOf(change.id, undoSecret) }
   const expiresAt = undoUntil ?? sending.at + noticeLife
   return [mail(change, sending, 'changed', { kind: 'email_changed', to, expiresAt, values })]
+}
+
+/** What the mailbox is told that an undone change gave the account to. */
+export function undoneMails(change: EmailChange, { email: to }: User, sending: Sending): Mail[] {
+  if (to === null || to === change.oldEmail) return []
+  const expiresAt = sending.at + noticeLife
+  return [mail(change, sending, 'undone', { kind: 'email_changed', to, expiresAt, values: {} })]
 }
 
 function mail(

@@ -1,7 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { claim } from '../directory/claims.ts'
-import type { Import } from '../directory/command.ts'
-import type { Patch } from '../directory/patch.ts'
 import type { Store } from '../directory/store.ts'
 import type { User } from '../directory/user.ts'
 import {
@@ -11,14 +9,10 @@ import {
   contradictions,
   create,
   type Fixture,
+  importing,
   lifecycle,
   present,
 } from './conformance.ts'
-
-function importing(id: number | undefined, patch: Patch, more: Partial<Import> = {}): Import {
-  const { kind: _, id: __, ...made } = create(patch)
-  return { ...made, kind: 'import', ...(id !== undefined && { id }), source: {}, update: false, ...more }
-}
 
 async function everybody(store: Store): Promise<readonly User[]> {
   return (await store.page({ after: 0, filters: [], everybody: true })).users

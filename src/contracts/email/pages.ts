@@ -60,10 +60,14 @@ export const halfConfirmedPage = errorPage(
   'The address changes as soon as it is confirmed from the other mailbox as well. You can close this page.',
 )
 
-export const undonePage = errorPage(
-  'The old address is back',
-  'Everybody who was signed in has to sign in again. If it was not you who changed the address, choose a new password as well: ask for a link by “forgotten password”.',
-)
+export const undonePage: Page = {
+  html: page(
+    'The old address is back',
+    `<h1>The old address is back</h1>
+<p>Everybody who was signed in has to sign in again. If it was not you who changed the address, somebody may know your password, so <a href="/oauth/forgot-password">choose another password</a> as well.</p>`,
+  ),
+  formAction: [],
+}
 
 export const takenPage = errorPage(
   'Another account has this address',

@@ -72,6 +72,17 @@ async function verified(ann: Awaited<ReturnType<typeof somebody>>): Promise<stri
   return email
 }
 
+/** Has the address of somebody be shown to be theirs, as another directory knew. */
+async function haveVerified(uid: string): Promise<void> {
+  const user = await roster.store.find({ kind: 'uid', key: uid })
+  const actor = { kind: 'operator', id: null, scopes: ['admin'], contract: 'operator' } as const
+  const by = { actor, requestId: 'test', changeId: randomUUID(), at: Date.now(), update: true, source: {} }
+  const outcome = await roster.store.change({
+    ...{ ...by, kind: 'import', id: Number(user?.id), uid, patch: { email_verified: true } },
+  })
+  expect(outcome.outcome).toBe('committed')
+}
+
 const useless = {
   error: 'validation_error',
   message: 'Invalid request parameters',
@@ -399,7 +410,14 @@ describe('a link', () => {
     expect(await send()).toMatchObject({ status: 409, text: expect.stringContaining('Another account') })
     expect((await ann.call('GET')).status).toBe(200)
     await roster.call(`DELETE /v1/users/${id}`, undefined, service)
-    expect(await send()).toMatchObject({ status: 200, text: expect.stringContaining('old address is back') })
+    expect(await send()).toMatchObject({
+      status: 200,
+      text: expect.stringMatching(/old address is back.*href="\/oauth\/forgot-password"/s),
+    })
+    // Whoever reads the address that is replaced is told, and can not undo it.
+    const told = await postbox.next(email)
+    expect(told.raw).toContain('Your address was changed')
+    expect(told.raw).not.toContain('token=')
     expect((await send()).status).toBe(410)
     const profile = await roster.call(`GET ${ann.path}/profile`, undefined, service)
     expect(profile).toMatchObject({ body: { email: old, email_verified: true } })
@@ -449,6 +467,41 @@ describe('a key', () => {
     expect(answer).toMatchObject({ status: 200, body: { email } })
     expect(answer.headers).not.toHaveProperty('roster-pending')
     expect(await latest(ann)).toMatchObject({ state: 'cancelled' })
+  })
+
+  test('is told where a verified address is replaced, which can be undone there; but not what is put right', async () => {
+    for (const isBatch of [false, true]) {
+      const ann = await somebody()
+      await haveVerified(ann.uid)
+      const email = address('thief')
+      const set = async (to: string) => {
+        const batch = { operations: [{ op: 'update', id: ann.uid, data: { email: to } }] }
+        const answer = isBatch
+          ? await roster.call('POST /v1/users/batch', batch, service)
+          : await roster.call(`PATCH ${ann.path}`, { email: to }, service)
+        expect(answer.status).toBe(200)
+      }
+      await set(email)
+      expect(await latest(ann)).toMatchObject({
+        ...{ state: 'confirmed', email, old_email: ann.email, confirmed_by: [] },
+        ...{ undo_until: expect.any(String) },
+      })
+      const undo = await postbox.token(ann.email)
+      // Nobody has confirmed this one, so there is no word for it to go back to.
+      await set(address('thief'))
+      expect(await page('/email/undo', { token: undo })).toMatchObject({ status: 200 })
+      const profile = await roster.call(`GET ${ann.path}/profile`, undefined, service)
+      expect(profile).toMatchObject({ body: { email: ann.email, email_verified: true } })
+
+      await set(email)
+      const late = await postbox.token(ann.email)
+      await haveVerified(ann.uid)
+      await set(ann.email)
+      const told = await postbox.next(email)
+      expect(told.raw).toContain('Your address was changed')
+      expect(told.raw).not.toContain('token=')
+      expect(await page('/email/undo', { token: late })).toMatchObject({ status: 410 })
+    }
   })
 
   test.each(['confirm-new', 'confirm-both'] as const)(

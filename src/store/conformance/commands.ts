@@ -5,6 +5,7 @@ import type {
   Circumstances,
   Command,
   Create,
+  Import,
   Lifecycle,
   Replace,
   SetPassword,
@@ -63,6 +64,11 @@ const newUid = () => `usr_${randomUUID().replaceAll('-', '').slice(0, 16)}`
 
 export function create(patch: Patch, more: Partial<Create> = {}): Create {
   return { ...circumstances(), kind: 'create', uid: newUid(), patch, ...more }
+}
+
+export function importing(id: number | undefined, patch: Patch, more: Partial<Import> = {}): Import {
+  const { kind: _, id: __, ...made } = create(patch)
+  return { ...made, kind: 'import', ...(id !== undefined && { id }), source: {}, update: false, ...more }
 }
 
 export function update(id: number, patch: Patch, more: Partial<Update> = {}): Update {

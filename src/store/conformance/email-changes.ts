@@ -9,6 +9,7 @@ import {
   create,
   type Fixture,
   type Given,
+  importing,
   lifecycle,
   present,
   setPassword,
@@ -224,6 +225,8 @@ export function changingEmail(given: Given): void {
       expect(codeOf(await store.change(await step(store, n, confirm(n, order[0]))))).toBe('invalid')
       const whole = await committed(store, await step(store, n, confirm(n, order[1])))
       expect(whole).toMatchObject({ email: `p${n}@new.example`, email_verified: true, email_change: null })
+      // Whoever has confirmed from the old mailbox has shown that they read it.
+      expect(await found(store, n)).toMatchObject({ oldVerified: false, undoToken: expect.any(String) })
     }
     expect(await toldOf(fixture)).toEqual(
       ['new', 'old'].flatMap((first) => [
@@ -320,8 +323,8 @@ export function changingEmail(given: Given): void {
     }
     await committed(store, request(1, 'thief4@new.example', 4))
     const undo = (n: number) => tokenOf(changeId(n), secret('undo'))
-    const later = [await found(store, 3)]
-    const command = await step(store, 2, { do: 'revert', token: undo(2), later })
+    const command = await step(store, 2, { do: 'revert', token: undo(2) })
+    await everyMail(store)
     await committed(store, create({ email: 'ann@example.com', username: 'heir' }))
     const outcome: Outcome = await store.change(command)
     expect(codeOf(outcome)).toBe('conflict')
@@ -338,9 +341,73 @@ export function changingEmail(given: Given): void {
       [1, 'confirmed'],
     ])
     expect((await found(store, 3)).undoToken).toBeNull()
+    const told = await store.outbox.take({ at: Date.UTC(2032, 0), until: Date.UTC(2033, 0), most: 100 })
+    expect(told.filter(({ id }) => id.endsWith('.undone'))).toMatchObject([
+      { kind: 'email_changed', to: 'thief3@new.example', values: {} },
+    ])
     expect((await toldOf(fixture)).at(-1)).toEqual(['confirmed', 'reverted'])
-    const again = await step(store, 2, { do: 'revert', token: undo(2), later: [] })
+    const again = await step(store, 2, { do: 'revert', token: undo(2) })
     expect(codeOf(await store.change(again))).toBe('invalid')
+  })
+
+  const key = (id: number, email: string, more: Partial<Update> = {}) =>
+    update(id, { email }, { actor: { kind: 'key', id: 'k', scopes: ['write'], contract: 'v1' }, ...more })
+
+  it('leaves no link that undoes what an administrator sets, nor a key or an import in place of what was confirmed', async () => {
+    const { store } = given()
+    const admin = (id: number, email: string) =>
+      update(
+        id,
+        { email },
+        { actor: { kind: 'operator', id: null, scopes: ['admin'], contract: 'operator' } },
+      )
+    const source = (id: number, email: string) => importing(id, { email }, { update: true })
+    for (const [n, set] of [admin, key, source].entries()) {
+      const id = n + 1
+      await committed(store, create({ email: `p${id}@example.com` }))
+      for (const part of [1, 2]) {
+        await committed(store, request(id, `p${id}${part}@thief.example`, 2 * n + part))
+        await committed(store, await step(store, 2 * n + part, confirm(2 * n + part, 'new')))
+      }
+      expect((await found(store, 2 * n + 2)).undoToken).not.toBeNull()
+      const commands = [set(id, `p${id}@example.com`), update(id, { bio: 'x' })]
+      // Together, and each on its own.
+      if (n === 1) await store.changeAll(commands)
+      else for (const command of commands) await committed(store, command)
+      expect(await present(store, id)).toMatchObject({ email_verified: false })
+      expect((await found(store, 2 * n + 2)).undoToken).toBeNull()
+      const token = tokenOf(changeId(2 * n + 2), secret('undo'))
+      expect(codeOf(await store.change(await step(store, 2 * n + 2, { do: 'revert', token })))).toBe(
+        'invalid',
+      )
+    }
+    // Nobody has confirmed what this one replaces, which may be a thief's.
+    await committed(store, importing(4, { email: 'p4@example.com', email_verified: true }))
+    await committed(store, request(4, 'p4@new.example', 7))
+    await committed(store, await step(store, 7, confirm(7, 'new')))
+    await committed(store, importing(4, { email_verified: false }, { update: true }))
+    await committed(store, key(4, 'p4@newer.example'))
+    expect((await found(store, 7)).undoToken).not.toBeNull()
+  })
+
+  it('can undo what is set at once in place of a verified address, and finds what was confirmed last', async () => {
+    const { store } = given()
+    expect(await store.emailChanges.lastConfirmed(1)).toBeUndefined()
+    await committed(store, importing(1, { email: 'ann@example.com', email_verified: true }))
+    const set = (email: string, n: number, backTo: string | null) =>
+      key(1, email, { atOnce: { id: changeId(n), undoSecret: secret('undo'), backTo } })
+    await committed(store, set('new@example.com', 1, 'ann@example.com'))
+    expect(await everyMail(store)).toEqual([['email_changed', 'ann@example.com']])
+    expect(await store.emailChanges.lastConfirmed(1)).toMatchObject({ id: changeId(1), state: 'confirmed' })
+    await committed(store, set('newer@example.com', 2, 'new@example.com'))
+    expect(await store.emailChanges.get(changeId(2))).toBeUndefined()
+    await committed(store, request(1, 'pending@example.com', 3))
+    expect(await store.emailChanges.lastConfirmed(1)).toEqual(await found(store, 1))
+    const token = tokenOf(changeId(1), secret('undo'))
+    expect(await committed(store, await step(store, 1, { do: 'revert', token }))).toMatchObject({
+      ...{ email: 'ann@example.com', email_verified: true, email_change: null },
+    })
+    expect(await store.emailChanges.lastConfirmed(1)).toBeUndefined()
   })
 
   it('removes all of it with the user, and keeps no address in the log', async () => {

@@ -7,8 +7,15 @@ import type { Statement } from './pool.ts'
 export function emailChangeRows(units: readonly Unit[]) {
   const kept = new Map<string, Row>()
   const ended = new Map<string, Row>()
+  const noUndo = new Map<number, number>()
   for (const { user, emailChanges } of units) {
-    const { ended: end, put: changes = [] } = emailChanges ?? {}
+    const { ended: end, noUndoSince, put: changes = [] } = emailChanges ?? {}
+    if (noUndoSince !== undefined) {
+      noUndo.set(user.id, Math.min(noUndoSince, noUndo.get(user.id) ?? noUndoSince))
+      for (const [id, row] of kept)
+        if (row.user_id === user.id && Number(row.ended_at ?? 0) >= noUndoSince)
+          kept.set(id, { ...row, undo_token: null })
+    }
     if (end !== undefined) {
       const { id, state, at } = end
       const own = kept.get(id)
@@ -17,7 +24,12 @@ export function emailChangeRows(units: readonly Unit[]) {
     }
     for (const change of changes) kept.set(change.id, toRow(change))
   }
-  return { kept: [...kept.values()], ended: [...ended.values()] }
+  return {
+    kept: [...kept.values()],
+    ended: [...ended.values()],
+    // A statement changes no row twice, so what is kept is left to that.
+    noUndo: [...noUndo].map(([user_id, since]) => ({ user_id, since, kept: [...kept.keys()] })),
+  }
 }
 
 const types = names.map((name) => {
@@ -43,6 +55,13 @@ export const endChanges = (given: string, users?: string) =>
    ${users === undefined ? '' : `JOIN ${users} ON ${users}.id = given.user_id`}
    WHERE email_changes.id = given.id`
 
+export const clearUndo = (given: string, users?: string) =>
+  `UPDATE email_changes SET undo_token = NULL
+   FROM jsonb_to_recordset(${given}) AS given (user_id bigint, since bigint, kept jsonb)
+   ${users === undefined ? '' : `JOIN ${users} ON ${users}.id = given.user_id`}
+   WHERE email_changes.user_id = given.user_id AND email_changes.undo_token IS NOT NULL
+     AND email_changes.ended_at >= given.since AND NOT jsonb_exists(given.kept, email_changes.id)`
+
 /** @param run runs a statement, again where it fails for a reason that passes */
 export function createEmailChangeStore(
   run: (statement: Statement) => Promise<readonly Row[]>,
@@ -52,6 +71,7 @@ export function createEmailChangeStore(
   return {
     get: async (id) => (await read(select.byId('$1'), id))[0],
     list: (userId) => read(select.ofUser('$1'), userId),
+    lastConfirmed: async (userId) => (await read(select.lastConfirmed('$1'), userId))[0],
     due: (at, limit) => read(select.due('$1', '$2'), at, limit),
   }
 }

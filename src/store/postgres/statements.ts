@@ -1,7 +1,7 @@
 import type { Change, Unit } from '../../directory/change.ts'
 import type { Claim } from '../../directory/claims.ts'
 import type { User } from '../../directory/user.ts'
-import { emailChangeRows, endChanges, keepChanges } from './email-changes.ts'
+import { clearUndo, emailChangeRows, endChanges, keepChanges } from './email-changes.ts'
 import { mailRows } from './outbox.ts'
 import type { Parameter, Statement } from './pool.ts'
 import { columns, columnType, toSql } from './rows.ts'
@@ -107,6 +107,13 @@ const parts: readonly Part[] = [
     alone: true,
     rows: (units) => emailChangeRows(units).ended,
     sql: (given) => endChanges(given, 'written'),
+  },
+  {
+    name: 'undo_cleared',
+    isIn: ({ emailChanges }) => emailChanges?.noUndoSince !== undefined,
+    alone: true,
+    rows: (units) => emailChangeRows(units).noUndo,
+    sql: (given) => clearUndo(given, 'written'),
   },
 ]
 

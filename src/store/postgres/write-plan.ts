@@ -2,7 +2,7 @@ import type { Plan } from '../../directory/batch.ts'
 import type { Change, Unit } from '../../directory/change.ts'
 import type { Claim } from '../../directory/claims.ts'
 import type { User } from '../../directory/user.ts'
-import { emailChangeRows, endChanges, keepChanges } from './email-changes.ts'
+import { clearUndo, emailChangeRows, endChanges, keepChanges } from './email-changes.ts'
 import { mailRows } from './outbox.ts'
 import type { Run, Statement } from './pool.ts'
 import { keep } from './receipts.ts'
@@ -133,8 +133,9 @@ function addMails(units: readonly Unit[]): Statement[] {
 }
 
 function changeEmails(units: readonly Unit[]): Statement[] {
-  const { kept, ended } = emailChangeRows(units)
+  const { kept, ended, noUndo } = emailChangeRows(units)
   return [
+    ...withList(clearUndo('$1::text::jsonb'), noUndo),
     ...withList(keepChanges('$1::text::jsonb'), kept),
     ...withList(endChanges('$1::text::jsonb'), ended),
   ]

@@ -31,6 +31,9 @@ export const select = {
   ofUser: (userId: string) =>
     `SELECT ${list} FROM email_changes WHERE user_id = ${userId}
      ORDER BY requested_at DESC, id DESC LIMIT ${mostListed}`,
+  lastConfirmed: (userId: string) =>
+    `SELECT ${list} FROM email_changes WHERE user_id = ${userId} AND state = 'confirmed'
+     ORDER BY ended_at DESC, id DESC LIMIT 1`,
   due: (at: string, limit: string) =>
     `SELECT ${list} FROM email_changes WHERE state = 'pending' AND expires_at <= ${at}
      ORDER BY expires_at LIMIT ${limit}`,

@@ -4,10 +4,16 @@ import { ending, fromRow, names, put, select, toRow } from '../sql/email-changes
 import { toSql } from './rows.ts'
 
 /** The writer's side: what a unit says of e-mail changes, inside the transaction under way. */
-export function createEmailChangeWriter(db: DatabaseSync): (writes: EmailChangeWrites) => void {
+export function createEmailChangeWriter(
+  db: DatabaseSync,
+): (userId: number, writes: EmailChangeWrites) => void {
   const write = db.prepare(put(`VALUES (${names.map(() => '?').join(', ')})`))
   const end = db.prepare(`UPDATE email_changes SET ${ending('?', '?')} WHERE id = ?`)
-  return ({ ended, put: changes = [] }) => {
+  const noUndo = db.prepare(
+    'UPDATE email_changes SET undo_token = NULL WHERE user_id = ? AND undo_token IS NOT NULL AND ended_at >= ?',
+  )
+  return (userId, { ended, noUndoSince, put: changes = [] }) => {
+    if (noUndoSince !== undefined) noUndo.run(userId, noUndoSince)
     if (ended !== undefined) end.run(ended.state, ended.at, ended.id)
     for (const change of changes) write.run(...valuesOf(change))
   }
@@ -22,18 +28,21 @@ function valuesOf(change: EmailChange): SQLInputValue[] {
 export function createEmailChangeStore(db: DatabaseSync): EmailChangeStore {
   const byId = db.prepare(select.byId('?'))
   const ofUser = db.prepare(select.ofUser('?'))
+  const lastConfirmed = db.prepare(select.lastConfirmed('?'))
   const due = db.prepare(select.due('?', '?'))
   return {
-    get: async (id) => {
-      const row = byId.get(id)
-      return row === undefined ? undefined : toChange(row)
-    },
+    get: async (id) => toChangeIf(byId.get(id)),
     list: async (userId) => ofUser.all(userId).map(toChange),
+    lastConfirmed: async (userId) => toChangeIf(lastConfirmed.get(userId)),
     due: async (at, limit) => due.all(at, limit).map(toChange),
   }
 }
 
 const flags = ['old_verified', 'confirmed_by_new', 'confirmed_by_old']
+
+function toChangeIf(row: Readonly<Record<string, unknown>> | undefined): EmailChange | undefined {
+  return row === undefined ? undefined : toChange(row)
+}
 
 function toChange(row: Readonly<Record<string, unknown>>): EmailChange {
   return fromRow({ ...row, ...Object.fromEntries(flags.map((name) => [name, row[name] === 1])) })

@@ -132,7 +132,7 @@ export function createUnits(db: DatabaseSync) {
       if (password !== undefined) setPassword.run(user.id, password)
       if (tokensValidFrom !== undefined) endTokens.run(user.id, tokensValidFrom)
       mails.forEach(addMail)
-      if (emailChanges !== undefined) writeEmailChanges(emailChanges)
+      if (emailChanges !== undefined) writeEmailChanges(user.id, emailChanges)
     },
 
     /**
