@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { isPassing } from '../directory/errors.ts'
+import { DirectoryError, isPassing } from '../directory/errors.ts'
 
 /**
  * What people see: plain HTML that needs no script and loads nothing. Each page has one heading, labels for
@@ -102,10 +102,11 @@ export function sendPage(
 
 /**
  * Tells people on a page what can not be done now.
- * @throws the error, where it is nothing that passes
+ * @throws the error, where it is nothing that passes, as also does that others keep changing somebody's record
  */
 export function sendBusy(reply: FastifyReply, error: unknown): FastifyReply {
-  if (!isPassing(error)) throw error
+  const isCrowded = error instanceof DirectoryError && error.code === 'precondition_failed'
+  if (!isPassing(error) && !isCrowded) throw error
   return sendPage(reply.header('retry-after', '5'), 503, busyPage, 'no-referrer')
 }
 

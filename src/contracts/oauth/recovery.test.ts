@@ -7,7 +7,7 @@ import { startApp, type TestApp } from '../../../test/app.ts'
 import { parseMail, tokenIn, until } from '../../../test/mail.ts'
 import { authorize, client, createBrowser, password, person } from '../../../test/oauth.ts'
 import { recoveryLimits } from '../../access/recovery.ts'
-import { unavailable } from '../../directory/errors.ts'
+import { DirectoryError, refusal, unavailable } from '../../directory/errors.ts'
 
 let app: TestApp
 const lines: string[] = []
@@ -204,7 +204,10 @@ describe('who has forgotten the password', () => {
   })
 })
 
-test('while the store is away people are told so on a page', async () => {
+test.for([
+  unavailable('The store can not be read now'),
+  new DirectoryError(refusal('precondition_failed', 'Others were first')),
+])('what can not be done now people are told on a page: %s', async (away) => {
   const ann = await person(app)
   const link = await linkTo(ann.email)
   const browser = createBrowser(app.url)
@@ -214,7 +217,6 @@ test('while the store is away people are told so on a page', async () => {
     () => browser.submit({ ...page, address: '/oauth/new-password' }, { password: next, again: next }),
     () => browser.open(`/email/confirm?token=emc_0123456789abcdef.${'x'.repeat(32)}`),
   ]) {
-    const away = unavailable('The store can not be read now')
     const failed = [
       vi.spyOn(app.store.documents, 'find').mockRejectedValue(away),
       vi.spyOn(app.store.emailChanges, 'get').mockRejectedValue(away),
