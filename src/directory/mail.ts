@@ -65,5 +65,6 @@ export interface Outbox {
    * @param userId whom it turned out to be about
    */
   readonly postpone: (taken: Pick<Taken, 'id' | 'tries' | 'userId'>, dueAt: number) => Promise<void>
-  readonly backlog: () => Promise<Backlog>
+  /** @param without a kind that is left out of it */
+  readonly backlog: (without?: MailKind) => Promise<Backlog>
 }

@@ -40,6 +40,9 @@ const usualPace: Pace = {
 /** Mails that a node sends at once. */
 const most = 5
 
+/** Not counted for anybody to see: whether such a mail is sent, and for how long it waits, tells who is here. */
+const untold: MailKind = 'recover_password'
+
 /** Pauses between looks at a mail server that is away are no longer than this. */
 const longestOutage = 60_000
 
@@ -65,9 +68,8 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
   let started = false
   let closing = false
 
-  /** Not that of a link for a forgotten password, which would tell whether an address is known here. */
   function count(kind: MailKind, outcome: keyof typeof counts): void {
-    if (kind !== 'recover_password') counts[outcome]++
+    if (kind !== untold) counts[outcome]++
   }
 
   /** Doubles with every try. */
@@ -154,7 +156,7 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
         again = false
         while (!closing && (await round()));
       } while (again && !closing && outage === undefined)
-      waiting = outage === undefined ? undefined : await outbox.backlog()
+      waiting = outage === undefined ? undefined : await outbox.backlog(untold)
       isTroubled = false
     } catch (error) {
       // What was taken comes back when its time is over. Told once: a store that is away stays so for a while.
@@ -198,7 +200,7 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
 
     /** For Prometheus. What waits is left out where the store can not tell. */
     async metrics(): Promise<string> {
-      const backlog = await outbox.backlog().catch(() => undefined)
+      const backlog = await outbox.backlog(untold).catch(() => undefined)
       const lines = [
         '# HELP roster_mails_total Mails by what became of them: postponed is one try that failed; links for forgotten passwords are left out',
         '# TYPE roster_mails_total counter',
@@ -209,7 +211,7 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
       if (backlog !== undefined) {
         const age = backlog.oldest === null ? 0 : Math.max(now() - backlog.oldest, 0) / 1000
         lines.push(
-          '# HELP roster_mails_waiting Mails that wait to be sent, by any node',
+          '# HELP roster_mails_waiting Mails that wait to be sent, by any node; links for forgotten passwords are left out',
           '# TYPE roster_mails_waiting gauge',
           `roster_mails_waiting ${backlog.count}`,
           '# HELP roster_mails_oldest_seconds How long the oldest of them has waited',

@@ -28,6 +28,8 @@ export function keepingMails(given: Given): void {
     await store.outbox.add(full)
     await store.outbox.add({ ...full, to: 'other@example.com' })
     expect(await store.outbox.backlog()).toEqual({ count: 1, oldest: at })
+    expect(await store.outbox.backlog('password_changed')).toEqual({ count: 1, oldest: at })
+    expect(await store.outbox.backlog('recover_password')).toEqual({ count: 0, oldest: null })
     const opened = await reopen()
     expect(await waiting(opened)).toEqual([full])
     await opened.outbox.remove(full.id)

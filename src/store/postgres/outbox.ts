@@ -60,9 +60,9 @@ export function createOutbox(
         'UPDATE outbox SET due_at = $1, taken_until = NULL, user_id = $2 WHERE id = $3 AND tries = $4',
         [dueAt, userId, id, tries],
       )),
-    backlog: async () => {
-      const text = 'SELECT count(*) AS count, min(at) AS oldest FROM outbox'
-      const [row] = await run({ text, parameters: [], prepare: true })
+    backlog: async (without) => {
+      const text = 'SELECT count(*) AS count, min(at) AS oldest FROM outbox WHERE kind IS DISTINCT FROM $1'
+      const [row] = await run({ text, parameters: [without ?? null], prepare: true })
       return { count: Number(row?.count), oldest: row?.oldest == null ? null : Number(row.oldest) }
     },
   }

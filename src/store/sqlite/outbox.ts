@@ -80,7 +80,7 @@ export function createOutboxWriter(db: DatabaseSync): (task: OutboxTask) => Outb
  */
 export function createOutbox(db: DatabaseSync, run: (task: OutboxTask) => Promise<OutboxDone>): Outbox {
   const anyDue = db.prepare(`SELECT 1 FROM outbox WHERE ${free} LIMIT 1`)
-  const backlog = db.prepare('SELECT count(*) AS count, min(at) AS oldest FROM outbox')
+  const backlog = db.prepare('SELECT count(*) AS count, min(at) AS oldest FROM outbox WHERE kind IS NOT ?')
   return {
     add: async (mail) => void (await run({ kind: 'outbox', verb: 'add', mail })),
     // Looked at first, since it is asked every few seconds, and the writer syncs for each task.
@@ -89,8 +89,8 @@ export function createOutbox(db: DatabaseSync, run: (task: OutboxTask) => Promis
     remove: async (id) => void (await run({ kind: 'outbox', verb: 'remove', id })),
     postpone: async ({ id, tries, userId }, dueAt) =>
       void (await run({ kind: 'outbox', verb: 'postpone', taken: { id, tries, userId }, dueAt })),
-    backlog: async () => {
-      const row = backlog.get()
+    backlog: async (without) => {
+      const row = backlog.get(without ?? null)
       return { count: Number(row?.count), oldest: row?.oldest == null ? null : Number(row.oldest) }
     },
   }
