@@ -1,7 +1,7 @@
 import type { Actor } from './actor.ts'
 import { allow, seen } from './asking.ts'
 import { claim } from './claims.ts'
-import type { ChangeEmail, Request, Update } from './command.ts'
+import type { ChangeEmail, Once, Request, Update } from './command.ts'
 import { uselessToken } from './decide-email.ts'
 import type { Context, Result } from './directory.ts'
 import {
@@ -21,6 +21,7 @@ import {
 import { DirectoryError, refusal } from './errors.ts'
 import { whileOutdated } from './outdated.ts'
 import type { Patch } from './patch.ts'
+import { recall } from './receipt.ts'
 import type { Store } from './store.ts'
 import type { User } from './user.ts'
 
@@ -38,7 +39,7 @@ export interface EmailRules {
 }
 
 export interface EmailChangesOptions {
-  readonly store: Pick<Store, 'get' | 'find' | 'emailChanges'>
+  readonly store: Pick<Store, 'get' | 'find' | 'receipt' | 'emailChanges'>
   readonly rules: EmailRules | undefined
   /** Milliseconds since 1970, UTC. */
   readonly now: () => number
@@ -164,7 +165,7 @@ export function createEmailChanges({
   /** The same for the operations of a batch. */
   async function prepareAll<O extends { readonly kind: string; readonly patch: Patch }>(
     context: Context,
-    operations: readonly (O | (O & Pick<Update, 'kind' | 'id' | 'dryRun'>))[],
+    operations: readonly (O | (O & Pick<Update, 'kind' | 'id' | 'dryRun' | 'once'>))[],
   ) {
     const sends: Send[] = []
     const asked: ((typeof operations)[number] & Pick<Update, 'confirm' | 'atOnce'>)[] = []
@@ -174,14 +175,14 @@ export function createEmailChanges({
         continue
       }
       const { sends: own, ...prepared } = await prepare(context, operation)
-      sends.push(...own.map((send) => ({ ...send, at })))
+      if (!(await isRepeated(operation.once))) sends.push(...own.map((send) => ({ ...send, at })))
       asked.push({ ...operation, ...prepared })
     }
     return { asked, sends }
   }
 
   /** Has an address confirmed first that the actor does not set at once. */
-  async function confirmed<A extends Pick<Update, 'id' | 'patch' | 'dryRun'>>(
+  async function confirmed<A extends Pick<Update, 'id' | 'patch' | 'dryRun' | 'once'>>(
     context: Context,
     asked: A,
     carryOut: (asked: A & Pick<Update, 'confirm' | 'atOnce'>) => Promise<Result>,
@@ -189,7 +190,28 @@ export function createEmailChanges({
   ): Promise<Result> {
     const { sends, ...prepared } = await prepare(context, asked, options)
     const wasSent = ({ user, replayed }: Result) => user.email_change === prepared.confirm?.id && !replayed
-    return counted(sends, () => carryOut({ ...asked, ...prepared }), wasSent)
+    const all = { ...asked, ...prepared }
+    const due = await wouldSend(sends, asked.once, () => carryOut({ ...all, dryRun: true, once: undefined }))
+    return counted(due, () => carryOut(all), wasSent)
+  }
+
+  /** Whether a request with a key is told what came of it before, so that nothing is sent. */
+  async function isRepeated(once: Once | undefined): Promise<boolean> {
+    return once !== undefined && recall(await store.receipt(once), once, now()) !== undefined
+  }
+
+  /**
+   * The mails to be counted before something is done: none where nothing will be. What is refused is refused for
+   * what it is, however many mails there were.
+   */
+  async function wouldSend(
+    sends: readonly Send[],
+    once: Once | undefined,
+    preview: () => Promise<Result>,
+  ): Promise<readonly Send[]> {
+    if (sends.length === 0 || (await isRepeated(once))) return []
+    await preview()
+    return sends
   }
 
   /** The change that would come of it again. */
@@ -229,8 +251,12 @@ export function createEmailChanges({
     const sends =
       send === undefined || request.dryRun ? [] : [{ id, email: send.email ?? change.newEmail, at: 0 }]
     const of = { ...request, actor, requestId }
+    const preview = { ...of, dryRun: true, once: undefined }
+    const due = await wouldSend(sends, request.once, () =>
+      take(preview, id, changeId, { missing: changeNotFound(), stepOn }),
+    )
     const result = await counted(
-      sends,
+      due,
       () => take(of, id, changeId, { missing: changeNotFound(), stepOn }),
       ({ outcome, replayed }) => outcome === 'changed' && !replayed,
     )

@@ -311,6 +311,29 @@ describe('a person', () => {
     expect((await ann.call('PATCH', { first_name: 'Ann' })).status).toBe(200)
   })
 
+  test('is told what came of a request, or what is wrong with it, however many mails there were', async () => {
+    const [ann, bob] = [await somebody(), await somebody()]
+    const email = address()
+    const key = { 'idempotency-key': '"mail-once"' }
+    const first = await ann.call('POST /email-changes', { email }, key)
+    expect(first.status).toBe(201)
+    const { id } = first.body as Change
+    const resend = () => ann.call(`POST /email-changes/${id}/resend`, undefined, { 'idempotency-key': '"r"' })
+    expect((await resend()).status).toBe(200)
+    for (let n = 2; n < emailLimits.ofEmail.quota; n++)
+      expect((await ann.call('POST /email-changes', { email: email.toUpperCase() })).status).toBe(201)
+    expect(await ann.call('POST /email-changes', { email })).toMatchObject({ status: 429 })
+    expect(await ann.call('POST /email-changes', { email }, key)).toMatchObject({
+      ...{ status: 201, headers: { 'idempotency-replayed': 'true' } },
+    })
+    expect(await resend()).toMatchObject({ status: 200, headers: { 'idempotency-replayed': 'true' } })
+    const stale = { 'if-match': '"1"' }
+    expect((await ann.call('PATCH', { email }, stale)).status).toBe(412)
+    expect((await roster.call(`PATCH ${ann.path}`, { email }, bob.token)).status).toBe(403)
+    const nobody = '/v1/users/usr_0000000000000000/email-changes'
+    expect((await roster.call(`POST ${nobody}`, { email }, service)).status).toBe(404)
+  })
+
   test('loses what is pending with another password', async () => {
     const ann = await somebody()
     const email = address()
