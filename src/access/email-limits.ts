@@ -11,17 +11,15 @@ export const emailLimits = {
   ofUser: { quota: 10, seconds: 3_600 },
   ofEmail: { quota: 5, seconds: 3_600 },
   ofTokens: { quota: 30, seconds: 300 },
-  ofTokensOfUser: { quota: 20, seconds: 300 },
 } as const
 
 export interface EmailLimits extends Pick<EmailRules, 'admit'> {
   /**
    * Counts a token that somebody brings, until it is known to be right: many wrong ones are guesses.
    * Rejects with a DirectoryError `rate_limited`, whatever the token is.
-   * @param userId whom it is said to be about, where the caller says so
    * @returns takes it back
    */
-  readonly tryToken: (ip: string, userId?: number) => Promise<() => Promise<void>>
+  readonly tryToken: (ip: string) => Promise<() => Promise<void>>
 }
 
 /** @param counting makes what counts under a name: in memory, or shared by nodes */
@@ -29,7 +27,6 @@ export function createEmailLimits(counting: (name: string, rate: Rate) => Count)
   const ofUser = counting('email-user', emailLimits.ofUser)
   const ofEmail = counting('email-address', emailLimits.ofEmail)
   const ofTokens = counting('email-token', emailLimits.ofTokens)
-  const ofTokensOfUser = counting('email-token-user', emailLimits.ofTokensOfUser)
 
   return {
     admit: (userId, email) =>
@@ -38,13 +35,8 @@ export function createEmailLimits(counting: (name: string, rate: Rate) => Count)
         [ofEmail, hashOf(claim('email', email).key), emailLimits.ofEmail],
       ),
 
-    tryToken: (ip, userId) =>
-      take(
-        [ofTokens, subjectOf(ip), emailLimits.ofTokens],
-        ...(userId === undefined
-          ? []
-          : [[ofTokensOfUser, String(userId), emailLimits.ofTokensOfUser] as const]),
-      ),
+    // By address alone: what anybody can use up in somebody's name would keep them from their own change.
+    tryToken: (ip) => take([ofTokens, subjectOf(ip), emailLimits.ofTokens]),
   }
 }
 

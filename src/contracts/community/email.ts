@@ -54,7 +54,7 @@ export function createEmail({ directory, people, limits }: EmailOptions) {
     /** Whoever has the code needs nothing else: it is for one person and one address, and good once. */
     confirm: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
       const userId = knownId(request)
-      const isRight = await limits.tryToken(request.ip, userId)
+      const isRight = await limits.tryToken(request.ip)
       const { texts, ignored, problems } = await readTexts(request, ['new_email', 'validation_code'])
       const { new_email: email = '', validation_code: token = '' } = texts
       if (problems.length > 0)
@@ -81,7 +81,7 @@ export function createEmail({ directory, people, limits }: EmailOptions) {
         const problem: Problem = { property: 'token', location: 'query', message }
         throw new DirectoryError(refusal('invalid', 'The request is not valid', [problem]))
       }
-      const isRight = await limits.tryToken(request.ip, userId)
+      const isRight = await limits.tryToken(request.ip)
       const is_valid = await emailChanges.isUsable(userId, code)
       if (is_valid) await isRight()
       return { is_valid }

@@ -55,7 +55,7 @@ export function createEmailChangeRoutes({ directory, ids, limits }: EmailChanges
         })
       const { id, change_id: changeId } = request.params
       const userId = await ids(id)
-      const isRight = await limits.tryToken(request.ip, userId)
+      const isRight = await limits.tryToken(request.ip)
       if (problems.length > 0)
         throw new DirectoryError(refusal('invalid', 'The request is not valid', problems))
       const shown = { token: String(values.token), userId, changeId }
