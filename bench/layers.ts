@@ -62,6 +62,7 @@ const store: Store = {
     note: async () => true,
     giveUp: async () => [],
     removed: async () => {},
+    postpone: async () => {},
     avatars: async () => [],
     addAvatar: async () => undefined,
     removeAvatar: async () => {},

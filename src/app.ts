@@ -60,7 +60,7 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
   const strangers = limits && { strangers: limits.strangers }
   const people = createPeople(store.credentials)
   const passwords = createPasswords()
-  const { pictures, close: closePictures } = startPictures(config, store.pictures)
+  const { pictures, close: closePictures } = startPictures(config, store.pictures, log)
   const confirmation = createConfirmation({ store, passwords, counting })
   const recovery = createRecovery({ store, directory, passwords, counting, now: Date.now, onMail })
   const url = () => config.publicUrl ?? localUrl(app.server.address(), config.host)

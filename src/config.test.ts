@@ -228,7 +228,11 @@ const wrong: readonly (readonly [name: string, text: string, hint: string])[] = 
   ...[
     ...['bucket', 'http://bucket', 's3://', 's3://B_', 's3://b', 's3://bucket:9', 's3://hunter2@bucket'],
     ...['s3://bucket/a b', 's3://bucket/a//b', 's3://bucket?x=1', 's3://bucket?region=A b', 's3://bucket#x'],
-    ...['s3://bucket?endpoint=s3.example.com', 's3://bucket?endpoint=https://hunter2@s3.example.com'],
+    ...[
+      's3://bucket?endpoint=http://s3.example.com',
+      's3://bucket?endpoint=s3.example.com',
+      's3://bucket?endpoint=https://hunter2@s3.example.com',
+    ],
   ].map((text) => ['ROSTER_MEDIA', text, 'must be like s3://bucket/prefix?endpoint='] as const),
   ['AWS_ACCESS_KEY_ID', 'hunter2 ', 'must have no spaces'],
   ['AWS_SECRET_ACCESS_KEY', 'hunter2\n', 'must have no spaces'],

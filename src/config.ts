@@ -117,7 +117,7 @@ export const settings = {
   media: setting(
     'ROSTER_MEDIA',
     '',
-    'Where pictures are kept: `s3://bucket/prefix?endpoint=https://…&region=…` for a bucket of Amazon S3 or of anything that speaks like it; without it, the folder `media` in the data folder',
+    'Where pictures are kept: `s3://bucket/prefix?endpoint=https://…&region=…` for a bucket of Amazon S3 or of anything that speaks like it; without it, the folder `media` in the data folder, which several nodes must share',
     media,
   ),
   accessKeyId: setting(
@@ -304,12 +304,7 @@ function media(text: string): Bucket | undefined {
     /^[a-z0-9-]+$/.test(region) &&
     Object.keys(others).length === 0
   const at = URL.parse(endpoint ?? `https://s3.${region}.amazonaws.com`)
-  if (
-    !isSound ||
-    at === null ||
-    !/^https?:$/.test(at.protocol) ||
-    at.username + at.password + at.search !== ''
-  )
+  if (!isSound || at === null || !isSafeUrl(at.href) || at.username + at.password + at.search !== '')
     throw wrong
   return { bucket: url.hostname, prefix, endpoint: at.href.replace(/\/$/, ''), region }
 }

@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path'
+import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import type { PictureStore } from './directory/picture.ts'
 import { createCollector } from './media/collector.ts'
@@ -10,7 +11,7 @@ import { createSpool } from './media/spool.ts'
 import { keepTidy } from './tidy.ts'
 
 /** What takes, keeps and removes pictures, put together as the settings ask. */
-export function startPictures(config: Config, store: PictureStore) {
+export function startPictures(config: Config, store: PictureStore, log: Logger) {
   const folder = resolve(config.folder)
   const { media, accessKeyId, secretAccessKey } = config
   const files =
@@ -19,7 +20,14 @@ export function startPictures(config: Config, store: PictureStore) {
       : keepInBucket({ ...media, accessKeyId, secretAccessKey })
   const renderer = createRenderer()
   const spool = createSpool({ folder: join(folder, 'uploads'), maxBytes: config.maxPicture })
-  const endCollecting = keepTidy({ expire: createCollector({ store, files }) }, Date.now)
+  const onFailure = (pictures: number, err: unknown) =>
+    log.warn({ pictures, err }, 'files of pictures could not be removed; it is tried again in an hour')
+  const endCollecting = keepTidy({ expire: createCollector({ store, files, onFailure }) }, Date.now)
+  if (config.databaseUrl !== undefined && media === undefined)
+    log.warn(
+      { folder: join(folder, 'media') },
+      'pictures are kept in a folder: where there are several nodes, all of them must share it, or ROSTER_MEDIA must name a bucket',
+    )
   return {
     pictures: createPictures({ store, files, renderer, spool, now: Date.now }),
     async close() {

@@ -38,11 +38,14 @@ export interface PictureStore {
   /**
    * Gives up pictures, a few at once, that have been unused since a time or longer: their references are
    * not used again until their files have been gone for as long, so that nobody can still be removing them.
-   * @returns those whose files are to be removed, with those of earlier calls that `removed` was not told of
+   * @returns those whose files are to be removed, with those of earlier calls that `removed` was not told of,
+   * a few at once; none that are postponed
    */
   readonly giveUp: (unusedSince: number, at: number) => Promise<readonly string[]>
   /** Says that the files of pictures are gone. */
   readonly removed: (pictures: readonly string[], at: number) => Promise<void>
+  /** Has pictures that were given up wait, so that others are given before them. */
+  readonly postpone: (pictures: readonly string[], until: number) => Promise<void>
   /** The list of somebody: what was added, and what the record has, in the order in which they came. */
   readonly avatars: (userId: number) => Promise<readonly Avatar[]>
   /**

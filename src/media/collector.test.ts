@@ -1,13 +1,15 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { setImmediate } from 'node:timers/promises'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { PictureKind } from '../directory/picture.ts'
 import type { Store } from '../directory/store.ts'
 import { committed, create, lifecycle, rules, update } from '../store/conformance.ts'
 import { openSqlite } from '../store/sqlite/store.ts'
 import { createCollector } from './collector.ts'
 import { keepOnDisk } from './disk.ts'
+import type { Files } from './formats.ts'
 import { createPictures } from './pictures.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'roster-collector-'))
@@ -32,10 +34,20 @@ afterAll(async () => {
 const pictures = () => createPictures({ store: store.pictures, files, renderer, spool, now: () => now })
 const keep = (userId: number, text: string, kind: PictureKind = 'avatar') =>
   pictures().keep(userId, kind, new Map([['64.webp', Buffer.from(text)]]))
+const noteOnly = async (picture: string) => {
+  await store.pictures.note({ picture, userId: 9, at: now })
+  return picture
+}
+const isFile = (name: string | Buffer) => String(name).endsWith('.webp')
 const isThere = (picture: string) => existsSync(join(folder, 'media', picture.slice(0, 2), picture))
 
+let told: [failed: number, error: unknown][] = []
+beforeEach(() => {
+  told = []
+})
+
 async function collect(at: number, from = files): Promise<void> {
-  const some = createCollector({ store: store.pictures, files: from })
+  const some = createCollector({ store: store.pictures, files: from, onFailure: (...of) => told.push(of) })
   while ((await some(at)) > 0);
 }
 
@@ -61,11 +73,11 @@ test('removes what has been unused for a day, and nothing that anybody is shown'
 
 test('what is wanted again while its files are being removed is kept under another name', async () => {
   const first = await keep(7, 'again')
-  const givenUp = await store.pictures.giveUp(now, now + day)
+  const givenUp = await store.pictures.giveUp(now, now + 1)
   expect(givenUp).toContain(first)
   const second = await keep(7, 'again')
   expect(second).not.toBe(first)
-  await collect(now + 1)
+  await collect(now + day - 1)
   expect([first, second].map(isThere)).toEqual([false, true])
 })
 
@@ -79,17 +91,53 @@ test('who is erased takes all pictures along, at once', async () => {
   expect([avatar, cover, listed].map(isThere)).toEqual([false, false, false])
 })
 
-test('one whose files can not be removed now holds up no other, and is removed later', async () => {
-  const [stuck, other] = [await keep(9, 'stuck'), await keep(9, 'other')]
+test('those whose files can not be removed now hold up no others, are told, and are removed later', async () => {
+  const many = 1_001
+  const stuck = new Set(await Promise.all(Array.from({ length: many }, (_, n) => noteOnly(`stuck ${n}`))))
+  const later = now + 3 * day
+  let running = 0
+  let most = 0
   const failing = {
     ...files,
     remove: async (picture: string) => {
-      if (picture === stuck) throw new Error('busy')
+      most = Math.max(most, ++running)
+      await setImmediate()
+      running--
+      if (stuck.has(picture)) throw new Error('busy')
       await files.remove(picture)
     },
   }
-  await collect(now + 2 * day, failing)
-  expect([stuck, other].map(isThere)).toEqual([true, false])
-  await collect(now + 2 * day)
-  expect(isThere(stuck)).toBe(false)
+  await collect(later, failing)
+  expect(told.reduce((sum, [failed]) => sum + failed, 0)).toBe(many)
+  expect(told[0]?.[1]).toEqual(new Error('busy'))
+  expect(most).toBe(8)
+  const other = await keep(9, 'other')
+  await collect(later + 1, failing)
+  expect(isThere(other)).toBe(false)
+  const gone = new Set<string>()
+  await collect(later + 3_600_000, { ...files, remove: async (picture) => void gone.add(picture) })
+  expect(gone).toEqual(stuck)
+})
+
+test('who is erased while a picture is being stored leaves no file of it', async () => {
+  const { id } = await committed(store, create({ username: 'kim' }))
+  const before = readdirSync(join(folder, 'media'), { recursive: true }).filter((name) => isFile(name))
+  let erased = false
+  const slow = {
+    ...files,
+    put: async (picture: string, made: Files) => {
+      if (!erased) {
+        erased = true
+        await committed(store, lifecycle('erase', id))
+        await collect(now + 1)
+      }
+      await files.put(picture, made)
+    },
+  }
+  const storing = createPictures({ store: store.pictures, files: slow, renderer, spool, now: () => now })
+  await storing.keep(id, 'avatar', new Map([['64.webp', Buffer.from('late')]]))
+  await collect(now + 5 * day)
+  expect(readdirSync(join(folder, 'media'), { recursive: true }).filter((name) => isFile(name))).toEqual(
+    before,
+  )
 })

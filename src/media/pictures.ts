@@ -9,7 +9,7 @@ import type { Spool, Spooled } from './spool.ts'
 
 export interface PicturesOptions {
   readonly store: Pick<PictureStore, 'note'>
-  readonly files: Pick<PictureFiles, 'put' | 'get'>
+  readonly files: Pick<PictureFiles, 'put' | 'get' | 'remove'>
   readonly renderer: Pick<Renderer, 'render'>
   readonly spool: Spool
   /** Milliseconds since 1970, UTC. */
@@ -57,7 +57,9 @@ export function createPictures({ store, files, renderer, spool, now }: PicturesO
         const picture = referenceOf(userId, kind, rendered, attempt)
         if (!(await store.note({ picture, userId, at: now() }))) continue
         await files.put(picture, rendered)
-        return picture
+        // Whoever was erased meanwhile had it given up, and its files removed before they were there.
+        if (await store.note({ picture, userId, at: now() })) return picture
+        await files.remove(picture)
       }
       throw unavailable('The picture can not be stored now')
     },

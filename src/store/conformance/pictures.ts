@@ -69,6 +69,39 @@ export function keepingPictures(given: Given): void {
     )
   })
 
+  it('gives what is postponed again when its time has come, and others meanwhile', async () => {
+    const { store } = given()
+    await note(1, one, two)
+    expect((await store.pictures.giveUp(later, later)).toSorted()).toEqual([one, two].toSorted())
+    await store.pictures.postpone([one, three], later + 2)
+    expect(await store.pictures.giveUp(later, later + 1)).toEqual([two])
+    expect(await store.pictures.giveUp(later, later + 2)).toEqual([two, one])
+    await note(1, three)
+    expect(await store.pictures.giveUp(never, later + 2)).toEqual([two, one])
+  })
+
+  it('counts no time that is still to come', async () => {
+    const { store } = given()
+    await committed(store, create({ username: 'ann' }))
+    await store.pictures.note({ picture: one, userId: 1, at: Date.UTC(9999, 0, 1) })
+    expect(await store.pictures.giveUp(never, later)).toEqual([])
+    expect(await store.pictures.giveUp(later, later + 1)).toEqual([one])
+  })
+
+  it('removes nothing from a list that the record comes to have at the same time', async () => {
+    const { store } = given()
+    await committed(store, create({ username: 'ann' }))
+    for (const n of range(20)) {
+      const added = await store.pictures.addAvatar({ picture: picture(`race ${n}`), userId: 1, at: later })
+      const avatar = picture(`race ${n}`)
+      await Promise.all([
+        committed(store, update(1, { avatar })),
+        store.pictures.removeAvatar(1, added?.id ?? 0, later),
+      ])
+      expect(await listOf(store, 1)).toContain(avatar)
+    }
+  })
+
   it('keeps what is wanted again before it was given up', async () => {
     const { store } = given()
     await committed(store, create({ username: 'ann' }))

@@ -8,7 +8,10 @@ const numbered = (text: string) => text.replaceAll('?', '$')
 
 // The user's row stands for the list: an erasure waits for it, or is waited for.
 const addAvatar = statements.addAvatar('FOR NO KEY UPDATE')
-const removed = statements.removed('SELECT jsonb_array_elements_text(?1::text::jsonb)')
+const removeAvatar = statements.removeAvatar('FOR NO KEY UPDATE')
+const listed = 'SELECT jsonb_array_elements_text(?1::text::jsonb)'
+const removed = statements.removed(listed)
+const postponed = statements.postponed(listed)
 
 /**
  * Pictures. What writes here does the same however often it is done, so it is tried again like what reads.
@@ -24,12 +27,14 @@ export function createPictureStore(
   return {
     note: async ({ picture, userId, at }) => (await write(statements.note, [picture, userId, at])).length > 0,
     async giveUp(unusedSince, at) {
+      await write(statements.notLater, [at])
       await write(statements.keepUsed, [unusedSince])
       await write(statements.giveUp, [unusedSince, at])
       await write(statements.forget, [unusedSince])
-      return (await read(statements.givenUp, [])).map(({ id }) => String(id))
+      return (await read(statements.givenUp, [at])).map(({ id }) => String(id))
     },
     removed: async (pictures, at) => void (await write(removed, [JSON.stringify(pictures), at])),
+    postpone: async (pictures, until) => void (await write(postponed, [JSON.stringify(pictures), until])),
     avatars: async (userId) => (await read(statements.avatars, [userId])).map(toAvatar),
     async addAvatar({ picture, userId, at }) {
       const [row] = await write(addAvatar, [picture, userId, at])
@@ -37,7 +42,7 @@ export function createPictureStore(
     },
     async removeAvatar(userId, id, at) {
       await write(statements.released, [userId, id, at])
-      await write(statements.removeAvatar, [userId, id])
+      await write(removeAvatar, [userId, id])
     },
   }
 }

@@ -17,17 +17,23 @@ export const pictureStatements = {
   note: `INSERT INTO pictures (id, user_id, unused_since) VALUES (?1, ?2, ?3)
     ON CONFLICT (id) DO UPDATE SET unused_since = excluded.unused_since
     WHERE pictures.given_up_at IS NULL RETURNING id`,
-  /** Since when. */
-  keepUsed: `UPDATE pictures SET unused_since = NULL WHERE ${due} AND ${isUsed}`,
+  /** Now. A time that an import has set may be any. */
+  notLater: 'UPDATE pictures SET unused_since = ?1 WHERE unused_since > ?1',
+  /** Since when. What an erasure has given up (0) is not used, though the record may be read as it was before. */
+  keepUsed: `UPDATE pictures SET unused_since = NULL WHERE unused_since > 0 AND ${due} AND ${isUsed}`,
   /** Since when, and now. */
   giveUp: `UPDATE pictures SET given_up_at = ?2, unused_since = NULL WHERE ${due} AND NOT ${isUsed}`,
   /** Since when. */
   forget: 'DELETE FROM pictures WHERE given_up_at IS NOT NULL AND removed_at <= ?1',
-  givenUp: `SELECT id FROM pictures WHERE given_up_at IS NOT NULL AND removed_at IS NULL
+  /** Now. */
+  givenUp: `SELECT id FROM pictures WHERE given_up_at <= ?1 AND removed_at IS NULL
     ORDER BY given_up_at LIMIT ${atOnce}`,
   /** A list of pictures in JSON, and now. */
   removed: (pictures: string) =>
     `UPDATE pictures SET removed_at = ?2 WHERE given_up_at IS NOT NULL AND id IN (${pictures})`,
+  /** A list of pictures in JSON, and until when. */
+  postponed: (pictures: string) =>
+    `UPDATE pictures SET given_up_at = ?2 WHERE given_up_at IS NOT NULL AND id IN (${pictures})`,
   /** User. */
   avatars: 'SELECT id, picture, uploaded_at FROM avatars WHERE user_id = ?1 ORDER BY id',
   /** Picture, user, time. */
@@ -39,8 +45,9 @@ export const pictureStatements = {
     WHERE (SELECT count(*) FROM avatars WHERE user_id = ?2 AND added = 1 AND picture <> ?1) < ${maxAvatars}
     ON CONFLICT (user_id, picture) DO UPDATE SET added = 1 RETURNING id, picture, uploaded_at`,
   /** User, id. What the record has stays. */
-  removeAvatar: `DELETE FROM avatars WHERE user_id = ?1 AND id = ?2
-    AND picture IS DISTINCT FROM (SELECT avatar FROM users WHERE id = ?1)`,
+  removeAvatar: (lock: string) => `WITH owner AS (SELECT avatar FROM users WHERE id = ?1 ${lock})
+    DELETE FROM avatars WHERE user_id = ?1 AND id = ?2
+    AND picture IS DISTINCT FROM (SELECT avatar FROM owner)`,
   /** User, id, now. */
   released: `UPDATE pictures SET unused_since = ?3 WHERE given_up_at IS NULL
     AND id = (SELECT picture FROM avatars WHERE user_id = ?1 AND id = ?2)`,

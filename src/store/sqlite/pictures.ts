@@ -6,7 +6,7 @@ import { pictureStatements as statements, toAvatar } from '../sql/pictures.ts'
 export type PictureTask = { readonly kind: 'picture' } & (
   | { readonly verb: 'note' | 'addAvatar'; readonly noted: NotedPicture }
   | { readonly verb: 'giveUp'; readonly unusedSince: number; readonly at: number }
-  | { readonly verb: 'removed'; readonly pictures: readonly string[]; readonly at: number }
+  | { readonly verb: 'removed' | 'postpone'; readonly pictures: readonly string[]; readonly at: number }
   | { readonly verb: 'removeAvatar'; readonly userId: number; readonly id: number; readonly at: number }
 )
 
@@ -17,16 +17,20 @@ export interface PictureDone {
   readonly avatar?: Avatar
 }
 
+const listed = 'SELECT value FROM json_each(?1)'
+
 /** The writer's side: runs a task inside the transaction under way. */
 export function createPictureWriter(db: DatabaseSync): (task: PictureTask) => PictureDone {
   const note = db.prepare(statements.note)
+  const notLater = db.prepare(statements.notLater)
   const keepUsed = db.prepare(statements.keepUsed)
   const giveUp = db.prepare(statements.giveUp)
   const forget = db.prepare(statements.forget)
-  const removed = db.prepare(statements.removed('SELECT value FROM json_each(?1)'))
+  const removed = db.prepare(statements.removed(listed))
+  const postponed = db.prepare(statements.postponed(listed))
   const addAvatar = db.prepare(statements.addAvatar(''))
   const released = db.prepare(statements.released)
-  const removeAvatar = db.prepare(statements.removeAvatar)
+  const removeAvatar = db.prepare(statements.removeAvatar(''))
 
   return (task) => {
     switch (task.verb) {
@@ -35,6 +39,7 @@ export function createPictureWriter(db: DatabaseSync): (task: PictureTask) => Pi
         return { outcome: 'picture', done: note.get(picture, userId, at) !== undefined }
       }
       case 'giveUp':
+        notLater.run(task.at)
         keepUsed.run(task.unusedSince)
         giveUp.run(task.unusedSince, task.at)
         return { outcome: 'picture', done: Number(forget.run(task.unusedSince).changes) > 0 }
@@ -42,6 +47,11 @@ export function createPictureWriter(db: DatabaseSync): (task: PictureTask) => Pi
         return {
           outcome: 'picture',
           done: Number(removed.run(JSON.stringify(task.pictures), task.at).changes) > 0,
+        }
+      case 'postpone':
+        return {
+          outcome: 'picture',
+          done: Number(postponed.run(JSON.stringify(task.pictures), task.at).changes) > 0,
         }
       case 'addAvatar': {
         const { picture, userId, at } = task.noted
@@ -72,9 +82,11 @@ export function createPictureStore(
     note: async (noted) => (await run({ kind: 'picture', verb: 'note', noted })).done,
     async giveUp(unusedSince, at) {
       await run({ kind: 'picture', verb: 'giveUp', unusedSince, at })
-      return givenUp.all().map(({ id }) => String(id))
+      return givenUp.all(at).map(({ id }) => String(id))
     },
     removed: async (pictures, at) => void (await run({ kind: 'picture', verb: 'removed', pictures, at })),
+    postpone: async (pictures, until) =>
+      void (await run({ kind: 'picture', verb: 'postpone', pictures, at: until })),
     avatars: async (userId) => avatars.all(userId).map(toAvatar),
     addAvatar: async (noted) => (await run({ kind: 'picture', verb: 'addAvatar', noted })).avatar,
     removeAvatar: async (userId, id, at) =>

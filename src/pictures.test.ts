@@ -1,0 +1,42 @@
+import { pino } from 'pino'
+import { afterEach, expect, test } from 'vitest'
+import { cleanUp, temporaryFolder } from '../test/process.ts'
+import { readConfig } from './config.ts'
+import type { PictureStore } from './directory/picture.ts'
+import { startPictures } from './pictures.ts'
+import { rules } from './store/conformance.ts'
+import { openSqlite } from './store/sqlite/store.ts'
+
+afterEach(cleanUp)
+
+/** What is written to the log while pictures are started, and looked after once. */
+async function logOf(env: Record<string, string>) {
+  const folder = temporaryFolder()
+  const store = await openSqlite({ folder, rules, onFatal: () => {} })
+  const lines: Record<string, unknown>[] = []
+  const log = pino({}, { write: (line) => void lines.push(JSON.parse(line)) })
+  const looked = Promise.withResolvers<void>()
+  const watched: PictureStore = {
+    ...store.pictures,
+    async giveUp(unusedSince, at) {
+      const given = await store.pictures.giveUp(unusedSince, at)
+      if (given.length === 0) looked.resolve()
+      return given
+    },
+  }
+  const { close } = startPictures(readConfig({ ...env, ROSTER_DATA: folder }), watched, log)
+  await looked.promise
+  await close()
+  await store.close()
+  return lines
+}
+
+test('several nodes that may keep pictures each in its own folder are warned of', async () => {
+  const nodes = { DATABASE_URL: 'postgres://roster@127.0.0.1/roster' }
+  const bucket = { ROSTER_MEDIA: 's3://pictures', AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' }
+  expect(await logOf(nodes)).toEqual([
+    expect.objectContaining({ msg: expect.stringContaining('ROSTER_MEDIA') }),
+  ])
+  expect(await logOf({ ...nodes, ...bucket })).toEqual([])
+  expect(await logOf({})).toEqual([])
+})
