@@ -31,6 +31,8 @@ export interface MultipartOptions {
   readonly valueBytes?: (name: string) => number | undefined
   /** Bytes of all, where the body is a stream; more is `too_large`. */
   readonly maxBytes?: number
+  /** Bytes of what is held in memory, the values of all fields; more is `too_large`. */
+  readonly maxText?: number
 }
 
 export type ReadForm = Form | { readonly problem: Problem }
@@ -84,7 +86,7 @@ export async function readMultipart(
   contentType: string,
   body: Buffer | Readable,
   takeFile: TakeFile,
-  { valueBytes = () => undefined, maxBytes = Number.POSITIVE_INFINITY }: MultipartOptions = {},
+  { valueBytes = () => undefined, maxBytes = Infinity, maxText = Infinity }: MultipartOptions = {},
 ): Promise<ReadForm> {
   let parser: BusboyInstance
   try {
@@ -94,7 +96,7 @@ export async function readMultipart(
   }
   const failing = new AbortController()
   const limitOf = (name: string) => valueBytes(name) ?? most.valueBytes
-  const found = collect(parser, takeFile, limitOf, (error) => failing.abort(error))
+  const found = collect(parser, takeFile, { limitOf, maxText }, (error) => failing.abort(error))
   const delimiters = createDelimiterCount(contentType)
   const source = body instanceof Buffer ? Source.from([body]) : body
   try {
@@ -146,16 +148,26 @@ function createParser(contentType: string): BusboyInstance {
   })
 }
 
+interface Limits {
+  readonly limitOf: (name: string) => number
+  readonly maxText: number
+}
+
 function collect(
   parser: BusboyInstance,
   takeFile: TakeFile,
-  limitOf: (name: string) => number,
+  { limitOf, maxText }: Limits,
   fail: (error: unknown) => void,
 ) {
   const fields: [string, string][] = []
   const problems: Problem[] = []
   const work: Promise<void>[] = []
   let parts = 0
+  let text = 0
+  const hold = (size: number) => {
+    text += size
+    if (text > maxText) throw new DirectoryError(tooLarge)
+  }
   parser.on('partsLimit', () => problems.push(tooMany.problem))
   parser.on('file', (name: string | undefined, bytes, filename: string | undefined, encoding, type) => {
     parts++
@@ -166,7 +178,7 @@ function collect(
     if (!isFile) fields.push([name ?? '', ''])
     const done = isFile
       ? takeFile({ name: name ?? '', filename, type, bytes })
-      : readField(name, bytes, encoding, limitOf).then((read) => {
+      : readField({ name, bytes, encoding }, limitOf(name ?? ''), hold).then((read) => {
           if ('problem' in read) return read.problem
           fields[at] = [name ?? '', read.value]
           return undefined
@@ -185,18 +197,24 @@ function collect(
 
 type ReadField = { readonly value: string } | { readonly problem: Problem }
 
+interface FieldPart {
+  readonly name: string | undefined
+  readonly bytes: Readable
+  readonly encoding: string
+}
+
 async function readField(
-  name: string | undefined,
-  bytes: Readable,
-  encoding: string,
-  limitOf: (name: string) => number,
+  { name, bytes, encoding }: FieldPart,
+  limit: number,
+  hold: (size: number) => void,
 ): Promise<ReadField> {
-  const limit = limitOf(name ?? '')
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of bytes) {
     size += (chunk as Buffer).length
-    if (size <= limit) chunks.push(chunk as Buffer)
+    if (size > limit) continue
+    hold((chunk as Buffer).length)
+    chunks.push(chunk as Buffer)
   }
   if (name === undefined || name === '') return fault('must have a name for every part')
   const wrong = (message: string) => ({ problem: { property: name.slice(0, 100), message } })

@@ -345,6 +345,11 @@ describe('what is refused', () => {
     await expectNothing(Array(99).fill(big), 413, ['non_field_errors: too_large'])
   })
 
+  test('a form whose texts are larger together than two pictures and some text', async () => {
+    const big = { name: 'avatar_base64', value: 'x'.repeat(1_000_000) }
+    await expectNothing(Array(4).fill(big), 413, ['non_field_errors: too_large'])
+  })
+
   test('one picture sent twice', async () => {
     const file = await pictureIn('png')
     const base64 = { name: 'avatar_base64', value: `image/png;base64,${file.toString('base64')}` }

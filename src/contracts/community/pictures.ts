@@ -61,6 +61,7 @@ export function receive<T>(
     const fields = await readFields(request, {
       takeFile: takeFiles(names, take, note),
       maxBytes: names.length * pictures.maxBytes + textBytes,
+      maxText: (names.length + 1) * textBytes,
       valueBytes: (name) => (base64Of(names, name) === undefined ? undefined : textBytes),
     })
     for (const kind of names) {
