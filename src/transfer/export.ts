@@ -11,10 +11,13 @@ export interface Spelling {
   readonly encodeUser: (user: User) => Readonly<Record<string, unknown>>
 }
 
-/** Every field under its own name, and what a record consists of besides. The version starts anew wherever it goes. */
+/**
+ * Every field under its own name, and what a record consists of besides. The version starts anew wherever
+ * it goes, and an address that waits to be confirmed stays behind.
+ */
 export const catalogueSpelling: Spelling = {
   names: ['id', 'uid', 'status', 'created_at', 'updated_at', ...fieldNames],
-  encodeUser({ id, uid, status, created_at, updated_at, version: _, ...fields }) {
+  encodeUser({ id, uid, status, created_at, updated_at, version: _, email_change: __, ...fields }) {
     const times = { created_at: new Date(created_at), updated_at: new Date(updated_at) }
     return { id, uid, status, ...times, ...fields }
   },
