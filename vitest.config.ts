@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 /** Tests of the service that hold whatever it keeps its data in; STORES=sqlite has them run on that alone. */
@@ -5,7 +6,12 @@ const onEveryStore = [
   'src/contracts/{adoption,community,oauth,records,v1}/*.test.ts',
   'src/contracts/{bad-input,if-match}.test.ts',
 ]
+/** A browser sees the same whatever is behind the pages. */
+const onOneStore = ['src/contracts/oauth/pages.test.ts']
 const stores = (process.env.STORES ?? 'sqlite,postgres').split(',')
+
+// Each file has a process of its own, which would compile all packages anew.
+process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('./node_modules/.cache/vitest', import.meta.url))
 
 export default defineConfig({
   test: {
@@ -18,7 +24,12 @@ export default defineConfig({
         ? [
             {
               extends: true as const,
-              test: { name: 'postgres', include: onEveryStore, env: { TEST_STORE: 'postgres' } },
+              test: {
+                name: 'postgres',
+                include: onEveryStore,
+                exclude: onOneStore,
+                env: { TEST_STORE: 'postgres' },
+              },
             },
           ]
         : []),
