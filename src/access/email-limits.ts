@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { claim } from '../directory/claims.ts'
-import type { EmailRules } from '../directory/email-changes.ts'
+import type { EmailRules } from '../directory/email-requests.ts'
 import { take } from './attempts.ts'
 import { hashOf } from './authenticate.ts'
 import { subjectOf } from './limits.ts'
