@@ -14,12 +14,13 @@ export async function whileOutdated<T>(field: keyof Basis, work: () => Promise<T
     try {
       return await work()
     } catch (error) {
-      if (tries >= maxTries || !isOutdated(error, field)) throw error
+      if (tries >= maxTries || !isOutdated(error, [field])) throw error
     }
   }
 }
 
-function isOutdated(error: unknown, name: keyof Basis): boolean {
+/** Whether a command was refused because one of these values of its basis is another by now. */
+export function isOutdated(error: unknown, names: readonly string[]): boolean {
   if (!(error instanceof DirectoryError) || error.code !== 'precondition_failed') return false
-  return error.problems.some(({ field }) => field === name)
+  return error.problems.some(({ field }) => field !== undefined && names.includes(field))
 }

@@ -3,6 +3,7 @@ import type { Basis } from '../../directory/command.ts'
 import type { Directory, Result } from '../../directory/directory.ts'
 import { DirectoryError, type Problem, refusal, unavailable } from '../../directory/errors.ts'
 import type { FieldName } from '../../directory/fields.ts'
+import { isOutdated } from '../../directory/outdated.ts'
 import type { User } from '../../directory/user.ts'
 import { depthOf, namesTwice, readJson, typeOf } from '../body.ts'
 import { context } from '../contract.ts'
@@ -59,7 +60,7 @@ export function createProfile({ directory, ids }: { readonly directory: Director
         const all = { ...asked, ...plan, problems: joined(problems, plan.problems) }
         return await directory.update(of, all)
       } catch (error) {
-        if (!isOutdated(error)) throw error
+        if (!isOutdated(error, Object.keys(plan.basis ?? {}))) throw error
         // It was in its turn, and there is no replay: the operations that failed are what is left to tell.
         if (plan.conflict !== undefined) throw new DirectoryError(refusal('conflict', plan.conflict))
         return undefined
@@ -189,9 +190,4 @@ function dependenciesOf(user: User, operations: readonly Operation[]) {
     .filter((name): name is FieldName => Object.hasOwn(profileProperties, name))
     .map((name) => [name, user[name]])
   return { written, basis: Object.fromEntries(values) as Basis }
-}
-
-/** Whether a value that the patch was worked out from is another by now. */
-function isOutdated(error: unknown): boolean {
-  return error instanceof DirectoryError && error.code === 'precondition_failed' && error.problems.length > 0
 }
