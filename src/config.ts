@@ -105,7 +105,7 @@ export const settings = {
   emailChange: setting(
     'ROSTER_EMAIL_CHANGE',
     'direct',
-    'How addresses are changed by API keys, and by people for whom your own backend signs tokens: `direct` at once, `confirm-new` when whoever reads the new mailbox has confirmed it, `confirm-both` when the old mailbox has as well. Other people always confirm by the new one at least',
+    'How addresses are changed by API keys, and by people for whom your own backend signs tokens: `direct` at once, `confirm-new` when whoever reads the new mailbox has confirmed it, `confirm-both` when the old mailbox has as well (but for keys with `admin`). Other people always confirm by the new one at least',
     oneOf<EmailChangeMode>(...emailChangeModes),
   ),
   roles: setting(

@@ -104,7 +104,7 @@ describe('whose word it takes', () => {
     [self, ['new', 'new', 'both']],
     [vouched, [undefined, 'new', 'both']],
     [service, [undefined, 'new', 'both']],
-    [{ ...service, scopes: ['admin'] }, [undefined, 'new', 'both']],
+    [{ ...service, scopes: ['admin'] }, [undefined, 'new', 'new']],
   ] as [Actor, unknown[]][])('%o', (actor, expected) => {
     expect(emailChangeModes.map((mode) => confirmersFor(actor, mode))).toEqual(expected)
   })

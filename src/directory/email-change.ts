@@ -83,10 +83,14 @@ export type EmailChangeMode = (typeof emailChangeModes)[number]
 /**
  * Whose word it takes when an actor sets an address as a field; undefined where it is set at once. The setting
  * is for keys, and for people whom the operator's backend vouches for; others always confirm by the new
- * address at least. It depends on nothing else (supabase/auth#2600).
+ * address at least, and an administrator stands in for an old mailbox that nobody reads any more. It depends on
+ * nothing else (supabase/auth#2600).
  */
-export function confirmersFor({ kind, vouched }: Actor, mode: EmailChangeMode): Confirmers | undefined {
-  if (mode === 'confirm-both') return 'both'
+export function confirmersFor(
+  { kind, vouched, scopes }: Actor,
+  mode: EmailChangeMode,
+): Confirmers | undefined {
+  if (mode === 'confirm-both') return scopes.includes('admin') ? 'new' : 'both'
   if (mode === 'confirm-new') return 'new'
   return isOwnWord({ kind, vouched }) ? 'new' : undefined
 }

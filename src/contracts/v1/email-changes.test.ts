@@ -562,4 +562,33 @@ describe('a key', () => {
       }
     },
   )
+
+  test('of an administrator stands in for an old mailbox that nobody reads any more', async () => {
+    const app = await startApp({ ...postbox.settings, emailChange: 'confirm-both' })
+    try {
+      const admin = await app.keyWith('admin')
+      for (const asIs of ['field', 'request']) {
+        const ann = await person(app)
+        const path = `/v1/users/${ann.uid}`
+        const email = address()
+        const answer =
+          asIs === 'field'
+            ? await app.call(`PATCH ${path}`, { email }, admin)
+            : await app.call(`POST ${path}/email-changes`, { email }, admin)
+        expect(answer.status).toBe(asIs === 'field' ? 200 : 201)
+        const { body } = await app.call(`GET ${path}/email-changes`, undefined, admin)
+        const [change] = (body as { data: [Change] }).data
+        expect(change).toMatchObject({ state: 'pending', confirmation_by: ['new'] })
+        // Whoever reads it all the same is told, and has no say.
+        expect((await postbox.next(ann.email)).raw).not.toContain('token=')
+        const whole = await confirm(app, path, change, await postbox.token(email))
+        expect(whole).toMatchObject({ status: 200, body: { state: 'confirmed' } })
+        expect(await app.call(`GET ${path}/profile`, undefined, admin)).toMatchObject({
+          body: { email, email_verified: true },
+        })
+      }
+    } finally {
+      await app.close()
+    }
+  })
 })
