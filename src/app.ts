@@ -64,7 +64,7 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
   const confirmation = createConfirmation({ store, passwords, counting })
   const recovery = createRecovery({ store, directory, passwords, counting, now: Date.now, onMail })
   const url = () => config.publicUrl ?? localUrl(app.server.address(), config.host)
-  const mailing = createMailing({ config, store, recovery, url, log, pace })
+  const mailing = createMailing({ config, store, recovery, emailChanges: directory.emailChanges, url, log, pace })
   const { clients, tokens, contract } = createAuthorization({
     ...{ store, people, passwords, recovery, counting, log },
     issuer: url,

@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path'
 import type { Logger } from 'pino'
 import type { Recovery } from './access/recovery.ts'
 import type { Config } from './config.ts'
+import type { Directory } from './directory/directory.ts'
 import type { Store } from './directory/store.ts'
 import { createCompose } from './mail/compose.ts'
 import { deliverToFolder } from './mail/files.ts'
@@ -12,6 +13,7 @@ export interface MailingOptions {
   readonly config: Pick<Config, 'smtpUrl' | 'mailFrom' | 'folder' | 'publicUrl'>
   readonly store: Pick<Store, 'outbox' | 'get'>
   readonly recovery: Pick<Recovery, 'linkFor'>
+  readonly emailChanges: Pick<Directory['emailChanges'], 'peek'>
   /** Where people find the service. */
   readonly url: () => string
   readonly log: Logger
@@ -19,10 +21,12 @@ export interface MailingOptions {
 }
 
 /** What sends mails, put together: through a mail server, or into files where there is none. */
-export function createMailing({ config, store, recovery, url, log, pace }: MailingOptions): MailSender {
+export function createMailing(options: MailingOptions): MailSender {
+  const { config, store, recovery, emailChanges, url, log, pace } = options
   const { smtpUrl, publicUrl, mailFrom: from = nobody } = config
   const folder = join(resolve(config.folder), 'mail')
-  const compose = createCompose({ userOf: store.get, linkFor: recovery.linkFor, from, url })
+  const isOfUse = async (token: string) => (await emailChanges.peek(token)) !== undefined
+  const compose = createCompose({ userOf: store.get, linkFor: recovery.linkFor, isOfUse, from, url })
   const deliver = smtpUrl === undefined ? deliverToFolder(folder) : deliverBySmtp(smtpUrl)
   const sender = createSender({
     ...{ outbox: store.outbox, compose, deliver, now: Date.now, log },

@@ -7,6 +7,8 @@ export interface ComposeOptions {
   readonly userOf: (id: number) => Promise<User | undefined>
   /** Finds out whom a forgotten password is about, and makes them a link; undefined where it is nobody's. */
   readonly linkFor: (mail: Taken) => Promise<{ readonly user: User; readonly token: string } | undefined>
+  /** Whether what a link carries is good for something now. */
+  readonly isOfUse: (token: string) => Promise<boolean>
   readonly from: Sender
   /** Where people find the service. */
   readonly url: () => string
@@ -17,10 +19,10 @@ export interface Composed {
   readonly userId: number | null
 }
 
-/** Makes of what is to be said what is sent; undefined where there is nobody to tell it to. */
+/** Makes of what is to be said what is sent; undefined where there is nobody to tell it to, or nothing to ask any more. */
 export type Compose = (mail: Taken) => Promise<Composed | undefined>
 
-export function createCompose({ userOf, linkFor, from, url }: ComposeOptions): Compose {
+export function createCompose({ userOf, linkFor, isOfUse, from, url }: ComposeOptions): Compose {
   async function complete(mail: Taken): Promise<{ mail: Taken; user: User | undefined } | undefined> {
     if (mail.kind === 'recover_password') {
       const link = await linkFor(mail)
@@ -30,7 +32,11 @@ export function createCompose({ userOf, linkFor, from, url }: ComposeOptions): C
       return { mail: { ...mail, to: link.user.email, userId: user.id, values: { token } }, user }
     }
     const user = mail.userId === null ? undefined : await userOf(mail.userId)
-    return user?.status === 'erased' ? undefined : { mail, user }
+    if (user?.status === 'erased') return undefined
+    const { token } = mail.values
+    if (token === undefined || (await isOfUse(token))) return { mail, user }
+    // A later step has taken its place. What has happened is told all the same.
+    return mail.kind === 'email_changed' ? { mail: { ...mail, values: {} }, user } : undefined
   }
 
   return async (asked) => {

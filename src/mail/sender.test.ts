@@ -66,6 +66,7 @@ function sender(
   const whole = createCompose({
     userOf: store.get,
     linkFor: async () => undefined,
+    isOfUse: async () => true,
     from: { name: 'Roster', address: 'roster@sender.test' },
     url: () => 'https://roster.test',
   })

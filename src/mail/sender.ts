@@ -53,7 +53,7 @@ const longestOutage = 60_000
  */
 export function createSender({ outbox, compose, deliver, now, log, pace }: SenderOptions) {
   const { poll, lease, pause, longestPause, patience } = { ...usualPace, ...pace }
-  const counts = { sent: 0, postponed: 0, given_up: 0 }
+  const counts = { sent: 0, postponed: 0, given_up: 0, dropped: 0 }
   /** Sent, but not removed yet, since the store was away: not to be sent again. */
   const done = new Set<string>()
   const ending = new AbortController()
@@ -85,7 +85,11 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
     } catch (error) {
       return unwritten(taken, error)
     }
-    if (composed === undefined) return outbox.remove(id)
+    if (composed === undefined) {
+      count(kind, 'dropped')
+      log.info({ mail: id, kind, tries }, 'mail dropped: it is for nobody, or its link is of no use any more')
+      return outbox.remove(id)
+    }
     const { message, userId } = composed
     try {
       await deliver(message, ending.signal)

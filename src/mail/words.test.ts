@@ -126,12 +126,31 @@ describe('a message', () => {
       ...{ from, url: () => url },
       userOf: async (id) => people.get(id),
       linkFor: async () => undefined,
+      isOfUse: async () => true,
     })
     for (const kind of ['password_changed', 'recover_password'] as const)
       expect(await compose({ ...mail(kind), tries: 1 })).toBeUndefined()
     expect(await compose({ ...mail('password_changed'), userId: 2, tries: 1 })).toMatchObject({
       message: { to: 'ann@example.com', subject: 'Your password was changed' },
     })
+  })
+
+  test('asks nothing by a link that is of no use any more, and tells what has happened without it', async () => {
+    const compose = createCompose({
+      ...{ from, url: () => url },
+      userOf: async () => user(),
+      linkFor: async () => undefined,
+      isOfUse: async (of) => of === token,
+    })
+    const textOf = async (kind: MailKind, values: Mail['values']) =>
+      (await compose({ ...mail(kind, values), tries: 1 }))?.message.text
+    for (const kind of ['confirm_email', 'verify_account', 'email_changed'] as const)
+      expect(await textOf(kind, { token })).toContain(`token=${token}`)
+    for (const kind of ['confirm_email', 'verify_account'] as const)
+      expect(await textOf(kind, { token: 'old' })).toBeUndefined()
+    const told = await textOf('email_changed', { token: 'old' })
+    expect(told).toContain('another address took the place of this one')
+    expect(told).not.toContain('token')
   })
 
   test('goes to the one address that it is for, or nowhere', () => {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Answer, startApp, type TestApp } from '../../../test/app.ts'
+import { type Received, startMailServer, tokenIn, until } from '../../../test/mail.ts'
 import { person, signedIn } from '../../../test/oauth.ts'
 import { type Postbox, startPostbox } from '../../../test/postbox.ts'
 import { emailLimits } from '../../access/email-limits.ts'
@@ -140,9 +141,9 @@ describe('a person', () => {
       body: { ...(body as object), id: '', email: '', requested_at: '', expires_at: '' },
     }))
     expect(one).toEqual(other)
+    await postbox.next(taken)
     const patched = await ann.call('PATCH', { email: taken.toUpperCase() })
     expect(patched).toMatchObject({ status: 200, headers: { 'roster-pending': 'email' } })
-    await postbox.next(taken)
     const token = await postbox.token(taken)
     expect(await confirm(roster, ann.path, await latest(ann), token)).toMatchObject({
       ...{ status: 409, body: { error: 'conflict', message: 'User with this email already exists' } },
@@ -278,6 +279,7 @@ describe('a person', () => {
       headers: { 'idempotency-replayed': 'true' },
       body: first.body,
     })
+    await postbox.next(email)
     const batch = {
       operations: [{ op: 'update', id: ann.uid, data: { email: address(), first_name: 'Ann' } }],
     }
@@ -288,7 +290,6 @@ describe('a person', () => {
       },
     })
     expect((await ann.changes()).map(({ state }) => state)).toEqual(['pending', 'cancelled'])
-    await postbox.next(email)
     expect(postbox.unread(email)).toEqual([])
   })
 
@@ -338,13 +339,13 @@ describe('a person', () => {
     const ann = await somebody()
     const email = address()
     await ann.call('POST /email-changes', { email })
+    const token = await postbox.token(email)
     const words = { current_password: ann.password, new_password: 'another horse entirely' }
     expect((await ann.call('PUT /password', words)).status).toBe(204)
     const [change] = (
       (await roster.call(`GET ${ann.path}/email-changes`, undefined, service)).body as { data: Change[] }
     ).data
     expect(change).toMatchObject({ state: 'cancelled' })
-    const token = await postbox.token(email)
     expect(await confirm(roster, ann.path, change as Change, token)).toMatchObject({
       status: 400,
       body: useless,
@@ -467,6 +468,37 @@ describe('a link', () => {
     end()
     expect(await confirm(roster, ann.path, change, token)).toMatchObject({ status: 400, body: useless })
     expect(await ann.call('GET')).toMatchObject({ headers: { etag: '"3"' }, body: { email: ann.email } })
+  })
+
+  test('is not sent any more once a later step has made it useless, however long it waited', async () => {
+    const away = await startMailServer()
+    await away.close()
+    const pace = { poll: 10, pause: 10, longestPause: 40 }
+    const app = await startApp({ ...postbox.settings, smtpUrl: away.url }, { pace })
+    try {
+      const [ann, bob] = [await somebody(app), await somebody(app)]
+      const [typo, email, second] = [address('typo'), address(), address('second')]
+      const { id } = (await ann.call('POST /email-changes', { email: typo })).body as Change
+      expect((await ann.call(`PATCH /email-changes/${id}`, { email })).status).toBe(200)
+      expect((await ann.call(`POST /email-changes/${id}/resend`)).status).toBe(200)
+      await bob.call('POST /email-changes', { email: address('cancelled') })
+      expect((await bob.call(`DELETE /email-changes/${(await latest(bob)).id}`)).status).toBe(204)
+      await bob.call('POST /email-changes', { email: second })
+      const server = await startMailServer(undefined, {}, away.port)
+      await until(async () => (await app.store.outbox.backlog()).count === 0)
+      await server.close()
+      const asked = server.received.filter(({ raw }) => raw.includes('Subject: Confirm this address'))
+      expect(asked.flatMap(({ to }) => to).toSorted()).toEqual([email, second].toSorted())
+      expect(server.received).toHaveLength(6)
+      const good = asked.find(({ to }) => to[0] === email)
+      expect((await confirm(app, ann.path, { id }, tokenIn(good as Received))).status).toBe(200)
+      const metrics = await fetch(`${app.url}/metrics`)
+      expect(await metrics.text()).toMatch(
+        /outcome="given_up"} 0\nroster_mails_total\{outcome="dropped"} 3\n/,
+      )
+    } finally {
+      await app.close()
+    }
   })
 
   test.each([
