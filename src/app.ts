@@ -50,6 +50,7 @@ export interface AppOptions {
 /** The service, put together: everything that it consists of is named here. */
 export async function createApp({ config, store, log, pace }: AppOptions): Promise<FastifyInstance> {
   const onMail = () => mailing.wake()
+  const onLink = () => mailing.wakeLinks()
   const door = createDoor({ open: config.openContracts, origins: config.corsOrigins })
   const { limits, counting, shared } = await limit(config, log)
   const emailLimits = createEmailLimits(counting)
@@ -62,9 +63,10 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
   const passwords = createPasswords()
   const { pictures, close: closePictures } = startPictures(config, store.pictures, log)
   const confirmation = createConfirmation({ store, passwords, counting })
-  const recovery = createRecovery({ store, directory, passwords, counting, now: Date.now, onMail })
+  const recovery = createRecovery({ store, directory, passwords, counting, now: Date.now, onMail: onLink })
   const url = () => config.publicUrl ?? localUrl(app.server.address(), config.host)
-  const mailing = createMailing({ config, store, recovery, emailChanges: directory.emailChanges, url, log, pace })
+  const { emailChanges } = directory
+  const mailing = createMailing({ config, store, recovery, emailChanges, url, log, pace })
   const { clients, tokens, contract } = createAuthorization({
     ...{ store, people, passwords, recovery, counting, log },
     issuer: url,

@@ -32,7 +32,13 @@ export interface Taken extends Mail {
   readonly tries: number
 }
 
-export interface Taking {
+/** Which mails are meant: those of one kind alone, or all but those of one; left out, all. */
+export interface Kinds {
+  readonly only?: MailKind
+  readonly without?: MailKind
+}
+
+export interface Taking extends Kinds {
   readonly at: number
   /** Until when nobody else is given the same: by then it is sent, or whoever took it is gone. */
   readonly until: number
@@ -65,6 +71,5 @@ export interface Outbox {
    * @param userId whom it turned out to be about
    */
   readonly postpone: (taken: Pick<Taken, 'id' | 'tries' | 'userId'>, dueAt: number) => Promise<void>
-  /** @param without a kind that is left out of it */
-  readonly backlog: (without?: MailKind) => Promise<Backlog>
+  readonly backlog: (kinds?: Kinds) => Promise<Backlog>
 }

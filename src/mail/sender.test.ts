@@ -242,23 +242,6 @@ describe('the sender', () => {
     await until(async () => (await store.outbox.backlog()).count === 1)
   })
 
-  test('counts nothing of links for forgotten passwords, which would tell who is here', async () => {
-    const taking = Promise.withResolvers<undefined>()
-    const { url, received } = await server(() => taking.promise)
-    await mail({ kind: 'recover_password' })
-    const { start, metrics } = sender(url, {}, () => async ({ id, to }) => {
-      const from = { name: 'Roster', address: 'roster@sender.test' }
-      return { message: { id, from, to, date: new Date(), subject: 'x', text: 'x' }, userId: null }
-    })
-    start()
-    const nothing = await metrics()
-    expect(nothing).toMatch(/sent"} 0\n[\s\S]*postponed"} 0\n[\s\S]*given_up"} 0\n[\s\S]*waiting 0\n/)
-    taking.resolve(undefined)
-    await until(isEmpty)
-    expect(received).toHaveLength(1)
-    expect(await metrics()).toBe(nothing)
-  })
-
   test('sends again what was cut off before it was said to be taken', async () => {
     let cuts = 3
     const connections: (() => void)[] = []

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import { DirectoryError } from '../directory/errors.ts'
-import type { Backlog, MailKind, Outbox, Taken } from '../directory/mail.ts'
+import type { Backlog, Kinds, Outbox, Taken } from '../directory/mail.ts'
 import type { Compose, Composed } from './compose.ts'
 import type { Deliver } from './deliver.ts'
 import { Unsendable } from './message.ts'
@@ -8,6 +8,8 @@ import { judgeFailure, longestDelivery } from './smtp.ts'
 
 export interface SenderOptions {
   readonly outbox: Outbox
+  /** Which mails are its to send; left out, all. */
+  readonly kinds?: Kinds
   readonly compose: Compose
   readonly deliver: Deliver
   /** Milliseconds since 1970, UTC. */
@@ -40,9 +42,6 @@ const usualPace: Pace = {
 /** Mails that a node sends at once. */
 const most = 5
 
-/** Not counted for anybody to see: whether such a mail is sent, and for how long it waits, tells who is here. */
-const untold: MailKind = 'recover_password'
-
 /** Pauses between looks at a mail server that is away are no longer than this. */
 const longestOutage = 60_000
 
@@ -51,7 +50,7 @@ const longestOutage = 60_000
  * looking now and then. A mail is removed once it was taken by the mail server, so none is lost; one may be sent
  * twice, with the same Message-ID, where a node dies in between.
  */
-export function createSender({ outbox, compose, deliver, now, log, pace }: SenderOptions) {
+export function createSender({ outbox, kinds = {}, compose, deliver, now, log, pace }: SenderOptions) {
   const { poll, lease, pause, longestPause, patience } = { ...usualPace, ...pace }
   const counts = { sent: 0, postponed: 0, given_up: 0, dropped: 0 }
   /** Sent, but not removed yet, since the store was away: not to be sent again. */
@@ -68,10 +67,6 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
   let started = false
   let closing = false
 
-  function count(kind: MailKind, outcome: keyof typeof counts): void {
-    if (kind !== untold) counts[outcome]++
-  }
-
   /** Doubles with every try. */
   const growing = (tries: number, bound: number) => Math.min(pause * 2 ** Math.min(tries - 1, 20), bound)
 
@@ -86,7 +81,7 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
       return unwritten(taken, error)
     }
     if (composed === undefined) {
-      count(kind, 'dropped')
+      counts.dropped++
       log.info({ mail: id, kind, tries }, 'mail dropped: it is for nobody, or its link is of no use any more')
       return outbox.remove(id)
     }
@@ -97,7 +92,7 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
       return fail({ ...taken, userId }, error)
     }
     outage = undefined
-    count(kind, 'sent')
+    counts.sent++
     log.info({ mail: id, kind, tries }, 'mail sent')
     done.add(id)
     await forget(id)
@@ -109,7 +104,7 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
   }
 
   async function giveUp(taken: Taken, reason: string): Promise<void> {
-    count(taken.kind, 'given_up')
+    counts.given_up++
     log.error({ mail: taken.id, kind: taken.kind, tries: taken.tries, reason }, 'mail given up')
     await outbox.remove(taken.id)
   }
@@ -120,7 +115,7 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
     // A server that judges one mail is there for the others.
     if (verdict !== 'away' && !(error instanceof Unsendable)) outage = undefined
     if (verdict === 'never') return giveUp(taken, reason)
-    count(taken.kind, 'postponed')
+    counts.postponed++
     let rest = growing(taken.tries, longestPause)
     if (verdict === 'away') {
       outage = { since: outage?.since ?? now(), tries: attempt, reason }
@@ -134,7 +129,7 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
   async function unwritten(taken: Taken, error: unknown): Promise<void> {
     if (error instanceof DirectoryError) throw error
     const { id, kind, tries } = taken
-    count(kind, 'postponed')
+    counts.postponed++
     // Its message may quote what is in the mail.
     const stack = error instanceof Error ? error.stack?.match(/^ +at .*$/gm)?.join('\n') : undefined
     log.error({ mail: id, kind, tries, stack }, 'mail can not be written')
@@ -147,7 +142,7 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
     attempt = (before?.tries ?? 0) + 1
     // One is enough to see whether a mail server is back.
     const asked = before === undefined ? most : 1
-    const taken = await outbox.take({ at: now(), until: now() + lease, most: asked })
+    const taken = await outbox.take({ at: now(), until: now() + lease, most: asked, ...kinds })
     const results = await Promise.allSettled(taken.map(send))
     for (const result of results) if (result.status === 'rejected') throw result.reason
     // Only a try tells that the server is away still: what had expired, or was for nobody, has not reached it.
@@ -160,7 +155,7 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
         again = false
         while (!closing && (await round()));
       } while (again && !closing && outage === undefined)
-      waiting = outage === undefined ? undefined : await outbox.backlog(untold)
+      waiting = outage === undefined ? undefined : await outbox.backlog(kinds)
       isTroubled = false
     } catch (error) {
       // What was taken comes back when its time is over. Told once: a store that is away stays so for a while.
@@ -204,7 +199,7 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
 
     /** For Prometheus. What waits is left out where the store can not tell. */
     async metrics(): Promise<string> {
-      const backlog = await outbox.backlog(untold).catch(() => undefined)
+      const backlog = await outbox.backlog(kinds).catch(() => undefined)
       const lines = [
         '# HELP roster_mails_total Mails by what became of them: postponed is one try that failed; links for forgotten passwords are left out',
         '# TYPE roster_mails_total counter',
@@ -236,5 +231,3 @@ export function createSender({ outbox, compose, deliver, now, log, pace }: Sende
     },
   }
 }
-
-export type MailSender = ReturnType<typeof createSender>

@@ -4,7 +4,7 @@ import { Writable } from 'node:stream'
 import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startApp, type TestApp } from '../../../test/app.ts'
-import { parseMail, tokenIn, until } from '../../../test/mail.ts'
+import { parseMail, startMailServer, tokenIn, until } from '../../../test/mail.ts'
 import { authorize, client, createBrowser, password, person } from '../../../test/oauth.ts'
 import { recoveryLimits } from '../../access/recovery.ts'
 import { DirectoryError, refusal, unavailable } from '../../directory/errors.ts'
@@ -121,6 +121,44 @@ describe('who has forgotten the password', () => {
     await mailTo(ann.email, 'Choose a new password')
     await until(async () => (await app.store.outbox.backlog()).count === 0)
     expect(await mailsTo('nobody@example.com')).toEqual([])
+  })
+
+  test('can not be told by what the service says of itself, also while the mail server is away', async () => {
+    const away = await startMailServer()
+    await away.close()
+    const said: string[] = []
+    const log = pino({}, new Writable({ write: (line, _encoding, done) => done(void said.push(`${line}`)) }))
+    const mailFrom = { name: 'Roster', address: 'roster@sender.test' }
+    // What is found to be away is left alone for a minute.
+    const pace = { poll: 10, pause: 60_000 }
+    const one = await startApp({ smtpUrl: away.url, mailFrom }, { log, pace })
+    try {
+      const ann = await person(one)
+      const state = async () => {
+        const metrics = await (await fetch(`${one.url}/metrics`)).text()
+        return [(await one.call('GET /readyz')).body, metrics.match(/^roster_mails_.*$/gm)]
+      }
+      const quiet = await state()
+      for (const email of ['nobody@example.com', ann.email]) await ask(email, one.url)
+      const isTold = (kind: string) =>
+        said.some((line) => line.includes('"mail not sent yet"') && line.includes(kind))
+      await until(() => isTold('recover_password'))
+      expect(await state()).toEqual(quiet)
+      expect(quiet).toEqual([{ status: 'ready' }, expect.arrayContaining(['roster_mails_waiting 0'])])
+      // Others are tried when they come, whatever became of the link.
+      const words = { new_password: 'some other words' }
+      await one.call(`PUT /v1/users/${ann.uid}/password`, words, await one.keyWith('admin'))
+      await until(() => isTold('password_changed'))
+      const told = await until(async () => {
+        const [ready, metrics] = await state()
+        return JSON.stringify(ready).includes('; 1 wait') && metrics
+      })
+      expect(told).toEqual(
+        expect.arrayContaining(['roster_mails_waiting 1', 'roster_mails_total{outcome="postponed"} 1']),
+      )
+    } finally {
+      await one.close()
+    }
   })
 
   test('is told what is wrong with a password, and can choose another by the same link', async () => {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
-import { type Mail, noticeLife } from '../../directory/mail.ts'
+import { type Kinds, type Mail, noticeLife } from '../../directory/mail.ts'
 import type { Store } from '../../directory/store.ts'
 import { committed, create, type Given, lifecycle, setPassword, times, update } from './commands.ts'
 
@@ -28,8 +28,6 @@ export function keepingMails(given: Given): void {
     await store.outbox.add(full)
     await store.outbox.add({ ...full, to: 'other@example.com' })
     expect(await store.outbox.backlog()).toEqual({ count: 1, oldest: at })
-    expect(await store.outbox.backlog('password_changed')).toEqual({ count: 1, oldest: at })
-    expect(await store.outbox.backlog('recover_password')).toEqual({ count: 0, oldest: null })
     const opened = await reopen()
     expect(await waiting(opened)).toEqual([full])
     await opened.outbox.remove(full.id)
@@ -62,6 +60,26 @@ export function keepingMails(given: Given): void {
     expect(await take(at - 1)).toEqual([])
     expect(await take(at + 20)).toEqual([early.id, next.id])
     expect(await take(at + 20)).toEqual([late.id])
+  })
+
+  it('gives and counts those of one kind alone, and all but those of one', async () => {
+    const { store } = given()
+    const [link, notice, other] = [
+      mail(),
+      mail({ kind: 'password_changed', at: at + 1 }),
+      mail({ kind: 'verify_account', at: at + 2 }),
+    ]
+    for (const each of [other, notice, link]) await store.outbox.add(each)
+    const [only, without] = [{ only: 'recover_password' }, { without: 'recover_password' }] as const
+    expect(await store.outbox.backlog(only)).toEqual({ count: 1, oldest: at })
+    expect(await store.outbox.backlog(without)).toEqual({ count: 2, oldest: at + 1 })
+    expect(await store.outbox.backlog({ only: 'confirm_email' })).toEqual({ count: 0, oldest: null })
+    const take = async (kinds: Kinds) =>
+      (await store.outbox.take({ at: at + 20, until: at + 50, most: 9, ...kinds })).map(({ id }) => id)
+    expect(await take({ only: 'confirm_email' })).toEqual([])
+    expect(await take(without)).toEqual([notice.id, other.id])
+    expect(await take(without)).toEqual([])
+    expect(await take(only)).toEqual([link.id])
   })
 
   it('takes a mail back until it is due again, but not from who has it by then', async () => {

@@ -1,4 +1,4 @@
-import type { Mail, Outbox, Taken } from '../../directory/mail.ts'
+import type { Kinds, Mail, Outbox, Taken } from '../../directory/mail.ts'
 import { toWriteError } from './connection.ts'
 import { patience, type Row, type Statement } from './pool.ts'
 
@@ -27,12 +27,17 @@ export const mailRows = {
 const add = `INSERT INTO outbox (${mailRows.columns}) SELECT ${mailRows.values}
   FROM jsonb_to_recordset($1::text::jsonb) AS mail ${mailRows.type} ON CONFLICT (id) DO NOTHING`
 
+/** Takes what is `only` and `without` as parameters 1 and 2, or null. */
+const meant = '($1::text IS NULL OR kind = $1) AND kind IS DISTINCT FROM $2'
+
+const kindsOf = ({ only, without }: Kinds) => [only ?? null, without ?? null] as const
+
 // Nodes that look at the same time pass over what another is taking.
 const take = `WITH due AS (
-    SELECT id FROM outbox WHERE due_at <= $1 AND (taken_until IS NULL OR taken_until <= $1)
-    ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
+    SELECT id FROM outbox WHERE ${meant} AND due_at <= $3 AND (taken_until IS NULL OR taken_until <= $3)
+    ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED
   )
-  UPDATE outbox SET taken_until = $2, tries = tries + 1 FROM due WHERE outbox.id = due.id
+  UPDATE outbox SET taken_until = $4, tries = tries + 1 FROM due WHERE outbox.id = due.id
   RETURNING ${columns
     .split(', ')
     .map((name) => `outbox.${name}`)
@@ -50,8 +55,8 @@ export function createOutbox(
     run({ text, parameters, prepare: true }, patience, toWriteError)
   return {
     add: async (mail) => void (await write(add, [JSON.stringify([mailRows.of(mail)])])),
-    take: async ({ at, until, most }) => {
-      const rows = await write(take, [at, until, most])
+    take: async ({ at, until, most, ...kinds }) => {
+      const rows = await write(take, [...kindsOf(kinds), at, until, most])
       return rows.toSorted((a, b) => Number(a.due_at) - Number(b.due_at)).map(toTaken)
     },
     remove: async (id) => void (await write('DELETE FROM outbox WHERE id = $1', [id])),
@@ -60,9 +65,9 @@ export function createOutbox(
         'UPDATE outbox SET due_at = $1, taken_until = NULL, user_id = $2 WHERE id = $3 AND tries = $4',
         [dueAt, userId, id, tries],
       )),
-    backlog: async (without) => {
-      const text = 'SELECT count(*) AS count, min(at) AS oldest FROM outbox WHERE kind IS DISTINCT FROM $1'
-      const [row] = await run({ text, parameters: [without ?? null], prepare: true })
+    backlog: async (kinds = {}) => {
+      const text = `SELECT count(*) AS count, min(at) AS oldest FROM outbox WHERE ${meant}`
+      const [row] = await run({ text, parameters: kindsOf(kinds), prepare: true })
       return { count: Number(row?.count), oldest: row?.oldest == null ? null : Number(row.oldest) }
     },
   }

@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
-import type { Mail, Outbox, Taken, Taking } from '../../directory/mail.ts'
+import type { Kinds, Mail, Outbox, Taken, Taking } from '../../directory/mail.ts'
 
 /** What the writer can be asked to do with mails. */
 export type OutboxTask = { readonly kind: 'outbox' } & (
@@ -20,7 +20,11 @@ export interface OutboxDone {
 
 const columns = 'id, kind, address, user_id, at, expires_at, payload'
 
-const free = 'due_at <= ?1 AND (taken_until IS NULL OR taken_until <= ?1)'
+/** Takes what is `only` and `without` as parameters 1 and 2, or null. */
+const meant = '(?1 IS NULL OR kind = ?1) AND kind IS NOT ?2'
+const free = `${meant} AND due_at <= ?3 AND (taken_until IS NULL OR taken_until <= ?3)`
+
+const kindsOf = ({ only, without }: Kinds) => [only ?? null, without ?? null] as const
 
 /** Keeps mails, inside the transaction under way. */
 export function createMailWriter(db: DatabaseSync): (mail: Mail) => void {
@@ -40,8 +44,8 @@ export function releaseTaken(db: DatabaseSync): void {
 export function createOutboxWriter(db: DatabaseSync): (task: OutboxTask) => OutboxDone {
   const add = createMailWriter(db)
   const take = db.prepare(
-    `UPDATE outbox SET taken_until = ?2, tries = tries + 1
-     WHERE id IN (SELECT id FROM outbox WHERE ${free} ORDER BY due_at LIMIT ?3)
+    `UPDATE outbox SET taken_until = ?4, tries = tries + 1
+     WHERE id IN (SELECT id FROM outbox WHERE ${free} ORDER BY due_at LIMIT ?5)
      RETURNING ${columns}, tries, due_at`,
   )
   const remove = db.prepare('DELETE FROM outbox WHERE id = ?')
@@ -56,7 +60,7 @@ export function createOutboxWriter(db: DatabaseSync): (task: OutboxTask) => Outb
         return []
       case 'take': {
         const { at, until, most } = task.taking
-        const rows: Row[] = take.all(at, until, most)
+        const rows: Row[] = take.all(...kindsOf(task.taking), at, until, most)
         return rows.toSorted((a, b) => Number(a.due_at) - Number(b.due_at)).map(toTaken)
       }
       case 'remove':
@@ -80,17 +84,19 @@ export function createOutboxWriter(db: DatabaseSync): (task: OutboxTask) => Outb
  */
 export function createOutbox(db: DatabaseSync, run: (task: OutboxTask) => Promise<OutboxDone>): Outbox {
   const anyDue = db.prepare(`SELECT 1 FROM outbox WHERE ${free} LIMIT 1`)
-  const backlog = db.prepare('SELECT count(*) AS count, min(at) AS oldest FROM outbox WHERE kind IS NOT ?')
+  const backlog = db.prepare(`SELECT count(*) AS count, min(at) AS oldest FROM outbox WHERE ${meant}`)
   return {
     add: async (mail) => void (await run({ kind: 'outbox', verb: 'add', mail })),
     // Looked at first, since it is asked every few seconds, and the writer syncs for each task.
     take: async (taking) =>
-      anyDue.get(taking.at) === undefined ? [] : (await run({ kind: 'outbox', verb: 'take', taking })).taken,
+      anyDue.get(...kindsOf(taking), taking.at) === undefined
+        ? []
+        : (await run({ kind: 'outbox', verb: 'take', taking })).taken,
     remove: async (id) => void (await run({ kind: 'outbox', verb: 'remove', id })),
     postpone: async ({ id, tries, userId }, dueAt) =>
       void (await run({ kind: 'outbox', verb: 'postpone', taken: { id, tries, userId }, dueAt })),
-    backlog: async (without) => {
-      const row = backlog.get(without ?? null)
+    backlog: async (kinds = {}) => {
+      const row = backlog.get(...kindsOf(kinds))
       return { count: Number(row?.count), oldest: row?.oldest == null ? null : Number(row.oldest) }
     },
   }
