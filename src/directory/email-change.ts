@@ -76,6 +76,9 @@ export const confirmableFor = 24 * hour
 /** Milliseconds for which it can be undone after it was confirmed. */
 export const undoableFor = 7 * 24 * hour
 
+/** Milliseconds for which one that has ended is kept once it can not be undone any more; the log has it for ever. */
+export const keptFor = 90 * 24 * hour
+
 /** How addresses are changed: at once, or when confirmed from the new one, or from both. */
 export const emailChangeModes = ['direct', 'confirm-new', 'confirm-both'] as const
 export type EmailChangeMode = (typeof emailChangeModes)[number]

@@ -70,8 +70,8 @@ export interface Store {
    */
   readonly begin: (receipt: Receipt) => Promise<Receipt>
   /**
-   * Removes receipts that had expired at that time, and documents that had some time before, a few at
-   * once, so that nobody waits for it.
+   * Removes receipts that had expired at that time, documents that had some time before, and e-mail changes
+   * that had been over for long (`keptFor`), a few at once, so that nobody waits for it.
    * @returns how many; 0 when none is left
    */
   readonly expire: (at: number) => Promise<number>

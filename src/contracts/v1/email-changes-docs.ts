@@ -33,7 +33,10 @@ export const emailChangeDocs = {
     params,
     summary: 'List the e-mail changes of a user, the latest first',
     response: {
-      200: { ...object({ data: { type: 'array', items: change } }), description: 'At most 100' },
+      200: {
+        ...object({ data: { type: 'array', items: change } }),
+        description: 'At most 100; those that are over are kept for 90 days',
+      },
       ...refused,
     },
   },

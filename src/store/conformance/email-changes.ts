@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { claim } from '../../directory/claims.ts'
 import type { ChangeEmail, Update } from '../../directory/command.ts'
-import { type Confirmers, type EmailChange, tokenOf } from '../../directory/email-change.ts'
+import { type Confirmers, type EmailChange, keptFor, tokenOf } from '../../directory/email-change.ts'
 import type { Outcome, Store } from '../../directory/store.ts'
 import {
   codeOf,
@@ -13,6 +13,7 @@ import {
   lifecycle,
   present,
   setPassword,
+  times,
   update,
 } from './commands.ts'
 
@@ -408,6 +409,38 @@ export function changingEmail(given: Given): void {
       ...{ email: 'ann@example.com', email_verified: true, email_change: null },
     })
     expect(await store.emailChanges.lastConfirmed(1)).toBeUndefined()
+  })
+
+  it('removes those that have long been over, a few at a time, and no others; the log knows them for ever', async () => {
+    const fixture = given()
+    const { store } = fixture
+    await committed(store, importing(1, { email: 'ann@example.com', email_verified: true }))
+    await committed(store, request(1, 'ann@new.example', 1))
+    await committed(store, await step(store, 1, confirm(1, 'new')))
+    for (const n of [2, 3]) await committed(store, request(1, 'ann@newer.example', n))
+    const [undoUntil, cancelledAt] = [(await found(store, 1)).undoUntil, (await found(store, 2)).endedAt]
+    const log = await fixture.readLog()
+    expect(await store.expire(Number(cancelledAt) + keptFor - 1)).toBe(0)
+    expect(await store.expire(Number(cancelledAt) + keptFor)).toBe(1)
+    expect(await store.expire(Number(undoUntil) + keptFor - 1)).toBe(0)
+    expect(await statesOf(store, 1)).toEqual([
+      [3, 'pending'],
+      [1, 'confirmed'],
+    ])
+    expect(await store.expire(Number(undoUntil) + keptFor)).toBe(1)
+    expect(await statesOf(store, 1)).toEqual([[3, 'pending']])
+
+    await committed(store, create({ email: 'bob@example.com' }))
+    for (const from of [0, 600])
+      await store.changeAll(times(600, (n) => request(2, `bob${n}@new.example`, 1_000 + from + n)))
+    const late = Date.UTC(2030, 0)
+    const portions: number[] = []
+    for (let count = 1; count > 0; portions.push(count)) count = await store.expire(late)
+    expect(portions.reduce((sum, count) => sum + count)).toBe(1_199)
+    expect(Math.max(...portions)).toBeLessThanOrEqual(1_000)
+    expect(await statesOf(store, 1)).toEqual([[3, 'pending']])
+    expect((await store.emailChanges.list(2)).map(({ state }) => state)).toEqual(['pending'])
+    expect((await fixture.readLog()).slice(0, log.length)).toEqual(log)
   })
 
   it('removes all of it with the user, and keeps no address in the log', async () => {

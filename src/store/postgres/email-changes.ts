@@ -1,5 +1,5 @@
 import type { Unit } from '../../directory/change.ts'
-import type { EmailChangeStore } from '../../directory/email-change.ts'
+import { type EmailChangeStore, keptFor } from '../../directory/email-change.ts'
 import { ending, fromRow, names, put, type Row, select, toRow } from '../sql/email-changes.ts'
 import type { Statement } from './pool.ts'
 
@@ -61,6 +61,17 @@ export const clearUndo = (given: string, users?: string) =>
    ${users === undefined ? '' : `JOIN ${users} ON ${users}.id = given.user_id`}
    WHERE email_changes.user_id = given.user_id AND email_changes.undo_token IS NOT NULL
      AND email_changes.ended_at >= given.since AND NOT jsonb_exists(given.kept, email_changes.id)`
+
+/** Those that go at once, at most. */
+const perStatement = 1_000
+
+/** The statement that removes some that had long been over at that time; nodes do not wait for each other. */
+export function endedEmailChanges(at: number): Statement {
+  const text = `DELETE FROM email_changes USING (
+      ${select.over('$1', `${perStatement}`)} FOR UPDATE SKIP LOCKED
+    ) AS oldest WHERE email_changes.id = oldest.id RETURNING email_changes.id`
+  return { text, parameters: [at - keptFor], prepare: true }
+}
 
 /** @param run runs a statement, again where it fails for a reason that passes */
 export function createEmailChangeStore(

@@ -11,7 +11,7 @@ import { pause } from './connection.ts'
 import { createCounterStore } from './counters.ts'
 import { createCredentialReader } from './credentials.ts'
 import { createDocumentStore, expiredDocuments } from './documents.ts'
-import { createEmailChangeStore } from './email-changes.ts'
+import { createEmailChangeStore, endedEmailChanges } from './email-changes.ts'
 import { createKeyStore } from './keys.ts'
 import { createLanes } from './lanes.ts'
 import { createOutbox } from './outbox.ts'
@@ -168,7 +168,8 @@ export async function openPostgres({
   }
 
   async function expire(at: number): Promise<number> {
-    const gone = await Promise.all([expiredReceipts(at), expiredDocuments(at)].map((one) => units.read(one)))
+    const statements = [expiredReceipts(at), expiredDocuments(at), endedEmailChanges(at)]
+    const gone = await Promise.all(statements.map((one) => units.read(one)))
     return gone.flat().length
   }
 

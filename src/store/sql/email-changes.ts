@@ -37,6 +37,10 @@ export const select = {
   due: (at: string, limit: string) =>
     `SELECT ${list} FROM email_changes WHERE state = 'pending' AND expires_at <= ${at}
      ORDER BY expires_at LIMIT ${limit}`,
+  /** Those that had ended and could not be undone any more at that time, the oldest first. */
+  over: (at: string, limit: string) =>
+    `SELECT id FROM email_changes WHERE ended_at IS NOT NULL AND coalesce(undo_until, ended_at) <= ${at}
+     ORDER BY coalesce(undo_until, ended_at) LIMIT ${limit}`,
 }
 
 /** @param source what the values come from: a list of them, or a query */

@@ -1,5 +1,10 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
-import type { EmailChange, EmailChangeStore, EmailChangeWrites } from '../../directory/email-change.ts'
+import {
+  type EmailChange,
+  type EmailChangeStore,
+  type EmailChangeWrites,
+  keptFor,
+} from '../../directory/email-change.ts'
 import { ending, fromRow, names, put, select, toRow } from '../sql/email-changes.ts'
 import { toSql } from './rows.ts'
 
@@ -17,6 +22,15 @@ export function createEmailChangeWriter(
     if (ended !== undefined) end.run(ended.state, ended.at, ended.id)
     for (const change of changes) write.run(...valuesOf(change))
   }
+}
+
+/** Those that go at once, at most. */
+const perTask = 200
+
+/** Removes, inside the transaction under way, some that had long been over at that time; returns how many. */
+export function createEmailChangeRemover(db: DatabaseSync): (at: number) => number {
+  const remove = db.prepare(`DELETE FROM email_changes WHERE id IN (${select.over('?', `${perTask}`)})`)
+  return (at) => Number(remove.run(at - keptFor).changes)
 }
 
 function valuesOf(change: EmailChange): SQLInputValue[] {

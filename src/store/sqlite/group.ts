@@ -9,6 +9,7 @@ import type { User } from '../../directory/user.ts'
 import { cachedUsers, createUserCache } from './cache.ts'
 import { createCounterWriter } from './counters.ts'
 import { createDocumentWriter, type DocumentDone, type DocumentTask } from './documents.ts'
+import { createEmailChangeRemover } from './email-changes.ts'
 import { createKeyWriter, type KeyDone, type KeyTask } from './keys.ts'
 import { createOutboxWriter, type OutboxDone, type OutboxTask } from './outbox.ts'
 import { createPictureWriter, type PictureDone, type PictureTask } from './pictures.ts'
@@ -94,6 +95,7 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
   const runPictureTask = createPictureWriter(db)
   const documents = createDocumentWriter(db)
   const runOutboxTask = createOutboxWriter(db)
+  const removeEmailChanges = createEmailChangeRemover(db)
   const runCount = createCounterWriter(db, receipts, readUser)
   const ground: Ground = {
     user: readUser,
@@ -130,7 +132,7 @@ export function createGroups(db: DatabaseSync, rules: Rules): (tasks: readonly T
 
   function expire(task: ExpireTask): Expired {
     const { outcome, count } = receipts.expire(task)
-    return { outcome, count: count + documents.expire(task.at) }
+    return { outcome, count: count + documents.expire(task.at) + removeEmailChanges(task.at) }
   }
 
   function perform(task: Task): Performed {
