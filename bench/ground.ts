@@ -86,6 +86,7 @@ export async function prepareGround(server: string | undefined): Promise<Ground>
       await seedSqlite(at, users)
       if (named) nameSqlite(at)
       const target = await started(startRoster({ folder: at }))
+      if (named) await readToSearch(target)
       checks.push(async () => {
         await stop(target)
         await checkSqlite(at, expected)
@@ -101,6 +102,7 @@ export async function prepareGround(server: string | undefined): Promise<Ground>
     await seedPostgres(url, users)
     if (named) await namePostgres(url)
     const target = await started(startRoster({ url }))
+    if (named) await readToSearch(target)
     checks.push(async () => {
       await stop(target)
       await checkPostgres(url, expected)
@@ -121,6 +123,13 @@ export async function prepareGround(server: string | undefined): Promise<Ground>
     const url = await createDatabase('roster_bench_pgbench')
     await seedPostgres(url, users)
     return preparePgbench(url, users, folder)
+  }
+
+  /** The first search waits until everybody has been read. */
+  async function readToSearch(target: Target): Promise<void> {
+    const answer = await fetch(`${target.url}/api/v2/user/search/?user=nobody`)
+    if (!answer.ok) throw new Error(`The first search was answered with ${answer.status}`)
+    await answer.arrayBuffer()
   }
 
   async function stop(target: Target): Promise<void> {
