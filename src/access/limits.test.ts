@@ -240,6 +240,29 @@ describe('a batch', () => {
     expect([answer.status, standing(answer).r]).toEqual([400, 4])
   })
 
+  test.for([false, true])('that is repeated costs what any request does (atomic: %s)', async (atomic) => {
+    const started = await start({ openContracts: 'never', ...perMinute(10) })
+    const headers = await keyFor(started, 'key_a', 'write')
+    const own = { ...headers, 'idempotency-key': 'the-same-batch' }
+    const ask = (count: number, more: OutgoingHttpHeaders) =>
+      started.call('POST /v1/users/batch', { ...batchOf(count), atomic }, more)
+    for (const [count, more, status, r, replayed] of [
+      [5, own, 200, 5],
+      [5, own, 200, 4, 'true'],
+      // Its key is no other request's.
+      [6, own, 422, 3],
+      // More than there is left, and still answered.
+      [5, own, 200, 2, 'true'],
+      [5, headers, 429, 1],
+      [5, own, 200, 0, 'true'],
+      [5, own, 429, 0],
+    ] as const) {
+      const answer = await ask(count, more)
+      expect([answer.status, standing(answer).r]).toEqual([status, r])
+      expect(answer.headers['idempotency-replayed']).toBe(replayed)
+    }
+  })
+
   test('costs nothing where nobody is limited', async () => {
     const started = await start({ openContracts: 'never', rateLimit: undefined })
     const headers = await keyFor(started, 'key_a', 'write')

@@ -2,6 +2,7 @@ import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Answer, sendBytes } from '../../../test/app.ts'
 import { type Community, faultsOf, startCommunity, urlencoded } from '../../../test/community.ts'
+import { properties } from './wire.ts'
 
 /** Whatever comes in: an answer in the contract's shape that names the culprit, and nothing changed. */
 
@@ -175,6 +176,57 @@ describe('a value', () => {
       status: 200,
     })
     expect(({} as { isAdmin?: boolean }).isAdmin).toBeUndefined()
+  })
+})
+
+describe('a text of an account', () => {
+  const newcomer = { username: 'newcomer', email: 'newcomer@example.org', password: 'Correct-horse-1' }
+  const texts: readonly (readonly [field: string, line: string, besides?: object])[] = [
+    ...[
+      ...Object.keys(properties),
+      'email',
+      'password',
+      'ext_id',
+      'role',
+      'company_name',
+      'company_role',
+    ].map((field) => [field, 'POST /api/v2/account/create/', newcomer] as const),
+    ['validation_code', 'POST /api/v2/account/verify/'],
+    ['validation_code', 'POST /api/v2/account/verify/validation_code/'],
+    ['email', 'POST /api/v2/account/recover/'],
+    ['validation_code', 'POST /api/v2/account/reset/', { password: newcomer.password }],
+    ['password', 'POST /api/v2/account/reset/', { validation_code: 'x' }],
+    ['token', 'POST /api/v2/jwt/verify_token/'],
+  ]
+  // Some of them can not even be made a text.
+  const others: readonly unknown[] = [
+    {},
+    { text: 'x' },
+    { toString: 'x' },
+    { valueOf: 1 },
+    [],
+    ['x'],
+    [[{}]],
+    true,
+    false,
+    4,
+    1e21,
+  ]
+
+  test.for(texts)('is nothing else: %s of %s', async ([field, line, besides]) => {
+    // Numbers are how other systems count people.
+    const wrong = others.filter((value) => field !== 'ext_id' || !Number.isSafeInteger(value))
+    for (const value of wrong) {
+      const answer = await expectNothing(line, { ...besides, [field]: value }, {})
+      expect([value, faultsOf(answer)]).toEqual([value, [`${field}: invalid`]])
+    }
+  })
+
+  test.for(texts)('can not be null where there has to be one: %s of %s', async ([field, line, besides]) => {
+    const isOptional = line.includes('create') && !Object.hasOwn(newcomer, field)
+    const body = { ...besides, [field]: null, ...(isOptional && { email: null }) }
+    const answer = await expectNothing(line, body, {})
+    expect(faultsOf(answer)).toEqual([`${isOptional ? 'email' : field}: required`])
   })
 })
 
