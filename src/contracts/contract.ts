@@ -60,7 +60,9 @@ export function context(request: FastifyRequest): Context {
 /** Tells that nobody waits for the answer any more. */
 export function goneSignal({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController()
-  raw.once('close', () => gone.abort())
+  // It may have been so before anybody asked.
+  if (raw.destroyed) gone.abort()
+  else raw.once('close', () => gone.abort())
   return gone.signal
 }
 

@@ -310,9 +310,9 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
     prepareSearch: (): void => store.prepareSearch(),
 
     /** People who have a username, as other people look for them. */
-    async search({ actor }: Context, query: SearchQuery): Promise<Found> {
+    async search({ actor }: Context, query: SearchQuery, signal?: AbortSignal): Promise<Found> {
       allow(actor, 'view', undefined)
-      return store.search(query)
+      return store.search(query, signal)
     },
 
     /**

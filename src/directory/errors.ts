@@ -94,6 +94,11 @@ export function unavailable(message: string, cause?: unknown): DirectoryError {
   return new DirectoryError(refusal('unavailable', message), { cause })
 }
 
+/** Nobody waits for the answer any more. */
+export function callerGone(): DirectoryError {
+  return unavailable('The caller has gone')
+}
+
 /** Whether a command was carried out could not be found out in time. Asking again later tells. */
 export function outcomeUnknown(cause?: unknown): DirectoryError {
   const message = 'The update may or may not have been saved; read the user again before repeating it'

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { connect, type Socket } from 'node:net'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { type Community, faultsOf, startCommunity } from '../../../test/community.ts'
 import type { Store } from '../../directory/store.ts'
 
@@ -268,6 +269,56 @@ test.for([
   const besides = ['credentials', 'pictures.giveUp', 'prepareSearch']
   expect(calls.filter((call) => !besides.includes(call))).toEqual(expected)
   await close()
+})
+
+describe('a search that nobody waits for any more', () => {
+  async function ask(path: string): Promise<Socket> {
+    const { port, hostname } = new URL(roster.url)
+    const { authorization } = await roster.tokenOf(3)
+    const socket = connect(Number(port), hostname)
+    socket.write(`GET /api/v2/user/${path} HTTP/1.1\r\nHost: a\r\nAuthorization: ${authorization}\r\n\r\n`)
+    return socket
+  }
+
+  test.for(['', 'search/', 'autocomplete/'])('is known to be so (%s)', async (path) => {
+    const asked = Promise.withResolvers<AbortSignal | undefined>()
+    const gone = Promise.withResolvers<void>()
+    const { search } = roster.store
+    const watched = vi.spyOn(roster.store, 'search').mockImplementation(async (query, signal) => {
+      signal?.addEventListener('abort', () => gone.resolve())
+      asked.resolve(signal)
+      await gone.promise
+      return search(query, signal)
+    })
+    onTestFinished(() => watched.mockRestore())
+    const socket = await ask(path)
+    expect((await asked.promise)?.aborted).toBe(false)
+    socket.destroy()
+    await gone.promise
+  })
+
+  test('is known to be so too where the caller went before it came to it', async () => {
+    const begun = Promise.withResolvers<void>()
+    const gone = Promise.withResolvers<void>()
+    const asked = Promise.withResolvers<AbortSignal | undefined>()
+    const { get, search } = roster.store
+    // Where the caller is, is looked up first.
+    vi.spyOn(roster.store, 'get').mockImplementation(async (id) => {
+      begun.resolve()
+      await gone.promise
+      return get(id)
+    })
+    vi.spyOn(roster.store, 'search').mockImplementation((query, signal) => {
+      asked.resolve(signal)
+      return search(query, signal)
+    })
+    onTestFinished(() => void vi.restoreAllMocks())
+    roster.app.server.once('connection', (socket) => socket.once('close', () => gone.resolve()))
+    const socket = await ask('search/?user_position=1')
+    await begun.promise
+    socket.destroy()
+    expect((await asked.promise)?.aborted).toBe(true)
+  })
 })
 
 function byName(a: string, b: string): number {

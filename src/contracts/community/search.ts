@@ -1,9 +1,9 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import { type Place, placeOf, type SearchOrder, type SearchQuery } from '../../directory/search.ts'
 import type { User } from '../../directory/user.ts'
-import { context } from '../contract.ts'
+import { context, goneSignal } from '../contract.ts'
 import { decodeFlag } from './decode.ts'
 import { decodePage, lastOf, linker, natural, neighbours, type Query } from './pages.ts'
 import { credentialsNeeded, type People } from './people.ts'
@@ -19,12 +19,13 @@ export function createSearch({ directory, people }: SearchOptions) {
   /** `{"count", "next", "previous", "results"}` */
   async function send(
     request: FastifyRequest,
+    reply: FastifyReply,
     { query, problems }: Decoded,
     encode: (users: readonly User[]) => unknown,
   ) {
     if (problems.length > 0)
       throw new DirectoryError(refusal('invalid', 'The request is not valid', problems))
-    const found = await directory.search(context(request), query)
+    const found = await directory.search(context(request), query, goneSignal(reply))
     const link = linker(people.originOf(request), request.url)
     return { ...neighbours(query, found, link), results: await encode(found.users) }
   }
@@ -46,22 +47,22 @@ export function createSearch({ directory, people }: SearchOptions) {
   }
 
   return {
-    list: async (request: FastifyRequest) => {
+    list: async (request: FastifyRequest, reply: FastifyReply) => {
       if (request.actor.kind === 'anonymous') throw new DirectoryError(credentialsNeeded)
-      return send(request, decodeList(request.query as Query), whole(request))
+      return send(request, reply, decodeList(request.query as Query), whole(request))
     },
 
-    search: async (request: FastifyRequest) => {
+    search: async (request: FastifyRequest, reply: FastifyReply) => {
       const asked = request.query as Query
       const wantsOwn = decodeFlag(lastOf(asked.user_position)) === true
       const own = wantsOwn ? await ownPlace(request) : undefined
-      return send(request, decodeSearch(asked, own), whole(request))
+      return send(request, reply, decodeSearch(asked, own), whole(request))
     },
 
-    autocomplete: async (request: FastifyRequest) => {
+    autocomplete: async (request: FastifyRequest, reply: FastifyReply) => {
       const { query, problems } = decodeList(request.query as Query)
       const order = query.order.by === 'id' ? ({ by: 'username', descending: false } as const) : query.order
-      return send(request, { query: { ...query, order }, problems }, items(request))
+      return send(request, reply, { query: { ...query, order }, problems }, items(request))
     },
   }
 }

@@ -39,4 +39,13 @@ export function searching(given: Given): void {
     )
     expect((await store.search(by('person', { limit: 5, offset: 10 }))).total).toBe(40)
   })
+
+  it('does not begin a list or a search that nobody waits for any more', async () => {
+    const { store } = given()
+    await committed(store, create({ username: 'ann' }))
+    const page = { filters: [], sort: [], offset: 0, limit: 1, count: true } as const
+    for (const work of [store.list(page, AbortSignal.abort()), store.search(by('ann'), AbortSignal.abort())])
+      await expect(work).rejects.toMatchObject({ code: 'unavailable' })
+    expect(await store.search(by('ann'))).toMatchObject({ total: 1 })
+  })
 }

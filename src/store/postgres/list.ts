@@ -1,5 +1,5 @@
 import { variantsOf, withoutCase } from '../../directory/caseless.ts'
-import { unavailable } from '../../directory/errors.ts'
+import { callerGone, unavailable } from '../../directory/errors.ts'
 import type { FieldName } from '../../directory/fields.ts'
 import { kindOf, type Listing, type ListQuery, type Sortable } from '../../directory/query.ts'
 import type { User } from '../../directory/user.ts'
@@ -98,7 +98,7 @@ export function createListReader(read: Read) {
       waiting.add(begin)
       // What nobody waits for any more is not read.
       signal?.addEventListener('abort', () => {
-        if (waiting.delete(begin)) reject(unavailable('The caller has gone'))
+        if (waiting.delete(begin)) reject(callerGone())
       })
     })
   }
@@ -174,6 +174,9 @@ export function createListReader(read: Read) {
     return { rows: told, snapshot: String(rows[0]?.snapshot) }
   }
 
-  return (query: ListQuery, signal?: AbortSignal): Promise<Listing> =>
-    isQuick(query, besides) ? list(query, {}) : inTurn(() => list(query, { answerWithin: longest }), signal)
+  return async (query: ListQuery, signal?: AbortSignal): Promise<Listing> => {
+    if (signal?.aborted) throw callerGone()
+    if (isQuick(query, besides)) return list(query, {})
+    return inTurn(() => list(query, { answerWithin: longest }), signal)
+  }
 }

@@ -1,10 +1,13 @@
 import { Worker } from 'node:worker_threads'
-import { DirectoryError, unavailable } from '../../directory/errors.ts'
+import { callerGone, unavailable } from '../../directory/errors.ts'
 import type { Found, SearchQuery } from '../../directory/search.ts'
 import type { FromSearch, ToSearch } from './serve.ts'
 
 /** Searches that may wait; the next one is turned away. */
 const most = 256
+
+/** Searches that the thread is given at a time: so many that it has the next one at hand when it is done with one. */
+const ahead = 4
 
 /** While everybody is read most of what is made is gone soon, and need not spread out before it is. */
 const resourceLimits = { maxYoungGenerationSizeMb: 4 }
@@ -13,10 +16,14 @@ const resourceLimits = { maxYoungGenerationSizeMb: 4 }
 export const isWorthPreparing = (newestId: number) => newestId > 20_000
 
 export interface Searching {
-  readonly search: (query: SearchQuery) => Promise<Found>
+  readonly search: (query: SearchQuery, signal?: AbortSignal) => Promise<Found>
   /** Begins what the first search would have to wait for. */
   readonly prepare: () => void
   readonly close: () => Promise<void>
+}
+
+interface Job extends PromiseWithResolvers<Found> {
+  readonly query: SearchQuery
 }
 
 /**
@@ -24,8 +31,9 @@ export interface Searching {
  * @param entry the module that the thread runs
  */
 export function createSearching(entry: URL, workerData: unknown): Searching {
-  const waiting = new Map<number, PromiseWithResolvers<Found>>()
-  let asked = 0
+  const waiting = new Set<Job>()
+  const underWay = new Map<number, Job>()
+  let given = 0
   let worker: Worker | undefined
   let ended = Promise.resolve()
   let closing = false
@@ -36,8 +44,9 @@ export function createSearching(entry: URL, workerData: unknown): Searching {
     ended = done.promise
     let cause: Error | undefined
     started.on('message', (message: FromSearch) => {
-      const job = waiting.get(message.id)
-      waiting.delete(message.id)
+      const job = underWay.get(message.id)
+      underWay.delete(message.id)
+      next()
       if ('found' in message) job?.resolve(message.found)
       else job?.reject(unavailable('The search could not be done now', message.failed))
     })
@@ -46,23 +55,40 @@ export function createSearching(entry: URL, workerData: unknown): Searching {
     })
     started.on('exit', () => {
       worker = undefined
-      for (const { reject } of waiting.values())
-        reject(unavailable('The search could not be done now', cause))
-      waiting.clear()
+      rejectAll(unavailable('The search could not be done now', cause))
       done.resolve()
     })
     return started
   }
 
+  function next(): void {
+    for (const job of waiting) {
+      if (underWay.size >= ahead) return
+      waiting.delete(job)
+      underWay.set(++given, job)
+      worker ??= start()
+      post(worker, { id: given, query: job.query })
+    }
+  }
+
+  function rejectAll(error: Error): void {
+    for (const { reject } of [...underWay.values(), ...waiting]) reject(error)
+    underWay.clear()
+    waiting.clear()
+  }
+
   return {
-    async search(query) {
+    async search(query, signal) {
       if (closing) throw unavailable('The store has been closed')
       if (waiting.size >= most) throw unavailable('Too many searches are waiting')
-      const job = Promise.withResolvers<Found>()
-      const id = ++asked
-      waiting.set(id, job)
-      worker ??= start()
-      post(worker, { id, query })
+      if (signal?.aborted) throw callerGone()
+      const job: Job = { query, ...Promise.withResolvers<Found>() }
+      // What nobody waits for any more is not looked for.
+      signal?.addEventListener('abort', () => {
+        if (waiting.delete(job)) job.reject(callerGone())
+      })
+      waiting.add(job)
+      next()
       return job.promise
     },
 
@@ -74,16 +100,13 @@ export function createSearching(entry: URL, workerData: unknown): Searching {
 
     async close() {
       closing = true
-      for (const { reject } of waiting.values()) reject(new DirectoryError(gone))
-      waiting.clear()
+      rejectAll(unavailable('The store has been closed'))
       if (worker === undefined) return
       post(worker, { close: true })
       await ended
     },
   }
 }
-
-const gone = { code: 'unavailable', message: 'The store has been closed', problems: [] } as const
 
 function post(worker: Worker, message: ToSearch): void {
   worker.postMessage(message)

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { DirectoryError, unavailable } from '../../directory/errors.ts'
+import { callerGone, unavailable } from '../../directory/errors.ts'
 import type { Listing, ListQuery } from '../../directory/query.ts'
 import { isQuick } from '../sql/cost.ts'
 import { isRemembered } from './list.ts'
@@ -101,10 +101,11 @@ function createLane(path: string, most: number) {
       return new Promise((resolve, reject) => {
         if (closing) return reject(unavailable('The store has been closed'))
         if (waiting.size >= most) return reject(unavailable('Too many lists are waiting'))
+        if (signal?.aborted) return reject(callerGone())
         const job: Job = { query, resolve, reject }
         // What nobody waits for any more is not read.
         signal?.addEventListener('abort', () => {
-          if (waiting.delete(job)) reject(new DirectoryError(gone))
+          if (waiting.delete(job)) reject(callerGone())
         })
         waiting.add(job)
         next()
@@ -121,8 +122,6 @@ function createLane(path: string, most: number) {
     },
   }
 }
-
-const gone = { code: 'unavailable', message: 'The caller has gone', problems: [] } as const
 
 function post(worker: Worker, message: ToReader): void {
   worker.postMessage(message)
