@@ -123,6 +123,8 @@ describe('a user', () => {
     expect(await codeOf(directory.get(shop, made.id))).toBe('not_found')
     expect(await codeOf(directory.get(admin, made.id))).toBe('not_found')
     expect(await codeOf(directory.find(shop, 'email', 'ann@example.com'))).toBe('not_found')
+    const found = await directory.find(shop, 'email', 'ann@example.com', { removedToo: true })
+    expect(found).toEqual(removed.user)
     expect(await codeOf(directory.update(shop, { id: made.id, patch: { phone: '2' } }))).toBe('not_found')
     expect(await codeOf(directory.remove(shop, { id: made.id }))).toBe('not_found')
     expect(await list()).toEqual([])
@@ -140,7 +142,8 @@ describe('a user', () => {
       ['email', 'ann@example.com'],
       ['username', 'ann'],
     ] as const) {
-      expect(await codeOf(directory.find(shop, kind, value)), kind).toBe('not_found')
+      const find = directory.find(shop, kind, value, { removedToo: true })
+      expect(await codeOf(find), kind).toBe('not_found')
     }
     expect(await list()).toEqual([])
     expect(JSON.stringify(await store.get(id))).not.toMatch(/ann/)

@@ -329,11 +329,14 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
       return (await store.find(claim('uid', uid)))?.id
     },
 
-    /** The user who holds a unique value: an e-mail address, a username, an ext_id or a uid. */
-    async find({ actor }: Context, kind: ClaimKind, value: string): Promise<User> {
+    /**
+     * The user who holds a unique value: an e-mail address, a username, an ext_id or a uid.
+     * @param removedToo whether who was removed is found as well: they hold it still
+     */
+    async find({ actor }: Context, kind: ClaimKind, value: string, { removedToo = false } = {}): Promise<User> {
       const user = await store.find(claim(kind, value))
       allow(actor, 'read', user?.id)
-      return seen(user)
+      return removedToo && user?.status === 'deleted' ? user : seen(user)
     },
 
     /** A page of the visible users that fit, in any order, and how many there are. */

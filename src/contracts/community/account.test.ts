@@ -84,6 +84,24 @@ describe('the search for an account', () => {
     }
   })
 
+  test('finds who was soft-deleted, since they keep their names, and nobody who was erased', async () => {
+    const names = { username: 'leaver', email: 'leaver@example.org' }
+    const id = await roster.newPerson({ ...names, ext_id: '10' })
+    const at = `/api/v2/user/${id}/`
+    expect(await roster.call(`DELETE ${at}`, undefined, admin)).toMatchObject({ status: 204 })
+    const account = { ...names, password: 'Correct-horse-1' }
+    const refused = await roster.call('POST /api/v2/account/create/', account, admin)
+    expect(faultsOf(refused).sort()).toEqual(['email: unique', 'username: unique'])
+    const queries = ['?username=leaver', '?email=leaver@example.org', '?ext_id=10&provider=external']
+    for (const query of queries)
+      expect(await search(query)).toMatchObject({
+        status: 200,
+        body: { id, email: names.email, status: 'd', deleted: true, deleted_at: expect.any(String) },
+      })
+    expect(await roster.call(`DELETE ${at}?hard=1`, undefined, admin)).toMatchObject({ status: 204 })
+    for (const query of queries) expect(await search(query)).toMatchObject({ status: 404 })
+  })
+
   test.for([
     ['?username=nobody', 404],
     ['', 400],

@@ -42,7 +42,8 @@ export function createAccount({ directory, people, passwords, verifyToken }: Acc
     search: async (request: FastifyRequest) => {
       requireAdmin(request)
       const { kind, value } = decodeSearch(request.query as Query)
-      const user = await directory.find(context(request), kind, value)
+      // Who was removed keeps their names, and this is how it is found out who has one.
+      const user = await directory.find(context(request), kind, value, { removedToo: true })
       return encodeAccount(await people.showOne(request, user))
     },
 

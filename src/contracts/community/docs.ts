@@ -424,7 +424,7 @@ export const docs = {
     response: { 201: answer('The user as created', user, true), ...refused },
   },
   searchAccount: {
-    summary: 'Find an account by one of its names, for administrators',
+    summary: 'Find an account by one of its names, also one that was soft-deleted, for administrators',
     tags,
     querystring: {
       type: 'object',
