@@ -89,12 +89,12 @@ export async function readAside(sql: Sql): Promise<Aside> {
   }
 }
 
-/** All rows of all tables. */
+/** All rows of all tables, without when keys were last used: that is written down now and then. */
 export async function readTables(sql: Sql): Promise<Record<string, unknown[]>> {
   const tables = await sql`SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY name`
   const entries = tables.map(async ({ name }) => [
     name,
-    await sql.unsafe(`SELECT to_jsonb(one) AS row FROM "${name}" AS one ORDER BY 1`),
+    await sql.unsafe(`SELECT to_jsonb(one) - 'last_used_at' AS row FROM "${name}" AS one ORDER BY 1`),
   ])
   return Object.fromEntries(await Promise.all(entries))
 }
