@@ -1,5 +1,5 @@
 import type { Actor } from './actor.ts'
-import { userNotFound } from './decide.ts'
+import { userNotFound } from './decision.ts'
 import { DirectoryError } from './errors.ts'
 import { type Action, permit } from './policy.ts'
 import { isVisible, type User } from './user.ts'

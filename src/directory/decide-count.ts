@@ -1,5 +1,5 @@
 import { type Count, type Counted, type Counters, count } from './counters.ts'
-import { userNotFound } from './decide.ts'
+import { userNotFound } from './decision.ts'
 import { refusal } from './errors.ts'
 import { type Receipt, recall } from './receipt.ts'
 import { isVisible, type User } from './user.ts'

@@ -1,21 +1,22 @@
-import type { Change, Unit } from './change.ts'
+import type { Change } from './change.ts'
 import { claim } from './claims.ts'
 import type {
   ChangeEmail,
   Command,
   Create,
-  Import,
   Lifecycle,
   Replace,
   Request,
   SetPassword,
   Update,
 } from './command.ts'
-import { cancelled, commit, type EmailStep } from './commit.ts'
+import { commit, type EmailStep } from './commit.ts'
 import { decideStep, setAtOnce } from './decide-email.ts'
+import { decideImport } from './decide-import.ts'
+import { type Decision, judge, refuse, terms, unsound, userNotFound, withDoubt } from './decision.ts'
 import { type Confirm, isOwnWord, openChange } from './email-change.ts'
 import { askingMails, welcomeMail } from './email-mails.ts'
-import { type Problem, type Refusal, refusal } from './errors.ts'
+import { type Problem, refusal } from './errors.ts'
 import type { Rules } from './field-types.ts'
 import { type FieldName, fieldNames } from './fields.ts'
 import { type Mail, noticeLife } from './mail.ts'
@@ -24,11 +25,6 @@ import { type Action, masks, type Permission, permit, type Relation } from './po
 import { outdated, unguarded, unmet } from './preconditions.ts'
 import { claimsTaken } from './store.ts'
 import { derivedValues, isVisible, noFields, type Status, type User } from './user.ts'
-
-export type Decision =
-  | { readonly outcome: 'commit'; readonly unit: Unit }
-  | { readonly outcome: 'unchanged'; readonly user: User }
-  | { readonly outcome: 'refused'; readonly refusal: Refusal }
 
 /** A command under the id that an allocator chose for it, where it was left to choose. */
 export function named(command: Command, id: number): Command {
@@ -203,12 +199,6 @@ function withoutDerived(patch: Patch, current: User): Patch {
   return own
 }
 
-/** A new address has not been shown to be anybody's. */
-function withDoubt(current: User, { values, changed }: Applied): Pick<Applied, 'values' | 'changed'> {
-  if (!changed.includes('email') || !current.email_verified) return { values, changed }
-  return { values: { ...values, email_verified: false }, changed: [...changed, 'email_verified'] }
-}
-
 /** An id can pass to somebody else with another uid: a sample person makes room for whoever is imported. */
 function isCalled(user: User, { called }: Request): boolean {
   return called === undefined || called === user.uid
@@ -247,6 +237,11 @@ function decideLifecycle(current: User | undefined, command: Lifecycle, rules: R
       return commit(current, { ...current, ...noFields, status: 'erased' }, 'erased', command, changed)
     }
   }
+}
+
+function startsFrom({ kind, removedToo }: Lifecycle): readonly Status[] {
+  if (kind === 'restore') return ['deleted']
+  return kind === 'erase' && removedToo ? ['active', 'blocked', 'deleted'] : ['active', 'blocked']
 }
 
 function decidePassword(current: User | undefined, command: SetPassword): Decision {
@@ -307,121 +302,3 @@ function toDecision(decided: ReturnType<typeof decideStep>): Decision {
 }
 
 const isTheirs: Problem = { field: 'email', message: 'is the address as it is' }
-
-function decideImport(current: User | undefined, command: Import, rules: Rules): Decision {
-  const permission = permit(command.actor, 'import', undefined)
-  if ('refusal' in permission) return refuse(permission.refusal)
-  const isNew = current === undefined || isVacated(current, command)
-  if (!isNew && current.status === 'erased')
-    return command.source.status === 'erased' && isSameUid(current, command)
-      ? { outcome: 'unchanged', user: current }
-      : refuse(inUse({ property: 'id', message: 'named somebody who was erased, and is not given again' }))
-  const applied = apply(isNew ? noFields : current, { ...terms(command), writable: permission.fields }, rules)
-  const refused = judge(command, applied, [...applied.problems, ...unfit(command)]) ?? unmet(command, current)
-  if (refused !== undefined) return refuse(refused)
-  return isNew
-    ? importNew(current?.version ?? 0, command, applied.values)
-    : importOver(current, command, applied)
-}
-
-/** A sample person who was never changed before making room: nobody's history is lost. */
-function isVacated(current: User, { vacated }: Import): boolean {
-  return current.status === 'erased' && current.version === 2 && current.uid === vacated
-}
-
-function isSameUid(current: User, { source }: Import): boolean {
-  return source.uid === undefined || source.uid === current.uid
-}
-
-const inUse = (...problems: readonly Problem[]) => refusal('conflict', 'The id is in use', problems)
-
-function importNew(version: number, command: Import, values: Applied['values']): Decision {
-  const { id, at, source } = command
-  if (id === undefined) throw new Error('a new user needs an id that is free')
-  const { uid = command.uid, status = 'active', created_at = at, updated_at = created_at } = source
-  const times = { created_at, updated_at }
-  const user: User = { ...noFields, ...values, id, uid, status, version: version + 1, ...times }
-  const { unit } = commit(undefined, user, 'created', command, fieldNames)
-  return { outcome: 'commit', unit: { ...unit, changed: [...fieldNames, 'uid', 'created_at'] } }
-}
-
-function importOver(current: User, command: Import, applied: Applied): Decision {
-  const { status = current.status } = command.source
-  if (!isSameUid(current, command))
-    return refuse(inUse({ property: 'uid', message: 'is not the uid of who has this id here' }))
-  if (current.status === 'deleted' && command.source.status === undefined)
-    return refuse(inUse({ property: 'id', message: 'names somebody who was removed here' }))
-  const changed = [...applied.changed, ...(status === current.status ? [] : (['status'] as const))]
-  if (changed.length === 0) return { outcome: 'unchanged', user: current }
-  if (status === 'erased') return refuse(inUse({ property: 'status', message: 'is not erased here' }))
-  if (!command.update)
-    return refuse(inUse(...changed.map((field) => ({ field, message: 'is another here' }))))
-  const isTold = typeof command.patch.email_verified === 'boolean'
-  const doubted = isTold ? applied : withDoubt(current, applied)
-  const isMoved = doubted.changed.includes('email')
-  const email_change = isMoved || status === 'deleted' ? null : current.email_change
-  const next = { ...current, ...doubted.values, status, email_change }
-  const ended = cancelled(current, next, command.at)
-  const step = isMoved ? { told: ended?.told, writes: { ...ended?.writes, noUndoSince: 0 } } : ended
-  return commit(current, next, 'updated', command, doubted.changed, step)
-}
-
-/** What a source can not rightly know of a record. */
-function unfit({ patch, source }: Import): Problem[] {
-  const { uid, status, created_at, updated_at } = source
-  const problems: Problem[] = []
-  if (uid !== undefined && !/^usr_[0-9a-z]{12,60}$/.test(uid))
-    problems.push({ property: 'uid', message: 'must be usr_ and at least 12 of a-z and 0-9' })
-  for (const [property, time] of Object.entries({ created_at, updated_at }))
-    if (time !== undefined && !(Number.isSafeInteger(time) && time >= 0 && time <= lastTime))
-      problems.push({ property, message: 'must be a time from 1970 to 9999' })
-  if (created_at !== undefined && updated_at !== undefined && updated_at < created_at)
-    problems.push({ property: 'updated_at', message: 'must not be before created_at' })
-  if (status === 'erased' && Object.values(patch).some((value) => value !== null && value !== undefined))
-    problems.push({ property: 'status', message: 'can not be erased where there are values' })
-  return problems
-}
-
-const lastTime = Date.UTC(9999, 11, 31)
-
-function startsFrom({ kind, removedToo }: Lifecycle): readonly Status[] {
-  if (kind === 'restore') return ['deleted']
-  return kind === 'erase' && removedToo ? ['active', 'blocked', 'deleted'] : ['active', 'blocked']
-}
-
-export const userNotFound = refusal('not_found', 'User not found')
-
-function terms(
-  command: Pick<Create | Update | Replace | Import, 'patch' | 'actor' | 'at'> &
-    Partial<Pick<Update, 'required' | 'maxLength'>>,
-) {
-  const { required = [], maxLength = {} } = command
-  return {
-    patch: command.patch,
-    contract: command.actor.contract,
-    required,
-    maxLength,
-    at: command.at,
-  }
-}
-
-/** The order of judgement within a sound record: not yours (403), not valid (400). */
-function judge(
-  command: Create | Update | Replace | Import,
-  applied: Applied,
-  ownProblems: readonly Problem[],
-): Refusal | undefined {
-  if (applied.forbidden.length > 0) {
-    const problems = applied.forbidden.map((field) => ({ field, message: 'is not yours to change' }))
-    return refusal('forbidden', 'This field is not yours to change', problems)
-  }
-  return unsound([...(command.problems ?? []), ...ownProblems])
-}
-
-function unsound(problems: readonly Problem[]): Refusal | undefined {
-  return problems.length > 0 ? refusal('invalid', 'The request is not valid', problems) : undefined
-}
-
-function refuse(refused: Refusal): Decision {
-  return { outcome: 'refused', refusal: refused }
-}

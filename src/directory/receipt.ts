@@ -1,6 +1,6 @@
 import type { Once } from './command.ts'
 import type { Counters } from './counters.ts'
-import type { Decision } from './decide.ts'
+import type { Decision } from './decision.ts'
 import { type Refusal, refusal } from './errors.ts'
 import type { Outcome } from './store.ts'
 import type { User } from './user.ts'

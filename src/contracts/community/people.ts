@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { noCounters } from '../../directory/counters.ts'
-import { userNotFound } from '../../directory/decide.ts'
+import { userNotFound } from '../../directory/decision.ts'
 import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError, refusal } from '../../directory/errors.ts'
 import { permit } from '../../directory/policy.ts'

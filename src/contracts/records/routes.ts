@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { userNotFound } from '../../directory/decide.ts'
+import { userNotFound } from '../../directory/decision.ts'
 import type { Directory, Result } from '../../directory/directory.ts'
 import { DirectoryError, type Problem } from '../../directory/errors.ts'
 import { maxId, parseId } from '../../directory/user.ts'

@@ -1,4 +1,4 @@
-import { userNotFound } from '../../directory/decide.ts'
+import { userNotFound } from '../../directory/decision.ts'
 import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError } from '../../directory/errors.ts'
 import type { User } from '../../directory/user.ts'
