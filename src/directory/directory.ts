@@ -3,21 +3,19 @@ import { allow, seen } from './asking.ts'
 import { createAvatars } from './avatars.ts'
 import { aborted } from './batch.ts'
 import type { Change } from './change.ts'
-import { type ClaimKind, claim } from './claims.ts'
 import type { Command, Create, Import, Lifecycle, Once, Replace, SetPassword, Update } from './command.ts'
-import { type Count, type Counted, type Counters, isWrongCount, noCounters } from './counters.ts'
+import { type Count, type Counted, isWrongCount, noCounters } from './counters.ts'
 import { decide, named } from './decide.ts'
 import { decideCount } from './decide-count.ts'
-import { type Decision, userNotFound } from './decision.ts'
+import type { Decision } from './decision.ts'
 import { createEmailChanges, isPendingIn } from './email-changes.ts'
 import type { EmailRules } from './email-requests.ts'
 import { DirectoryError, type Refusal, refusal } from './errors.ts'
 import type { Rules } from './field-types.ts'
-import { type Conditions, type Listing, type ListQuery, positionOf } from './query.ts'
+import { createReading } from './reading.ts'
 import { begun, comesFirst, recall, replay, type Told, wholeOf } from './receipt.ts'
 import { createRunning } from './running.ts'
-import type { Found, SearchQuery } from './search.ts'
-import { type Settings, usualSettings } from './settings.ts'
+import type { Settings } from './settings.ts'
 import { maxBatch, type Outcome, type Store } from './store.ts'
 import type { User } from './user.ts'
 
@@ -160,6 +158,7 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
   }
 
   return {
+    ...createReading(store),
     ...createAvatars({ store, now, update }),
 
     /** Makes a user under an id of the allocator's. */
@@ -265,40 +264,8 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
       return counted
     },
 
-    /** The counters of users, zeros for whom nothing was ever counted. Whether they are to be seen is not asked. */
-    async counters({ actor }: Context, ids: readonly number[]): Promise<ReadonlyMap<number, Counters>> {
-      for (const id of ids) allow(actor, 'view', id)
-      return store.counters.get(ids)
-    },
-
     /** Addresses that are replaced once they are confirmed. */
     emailChanges,
-
-    async get({ actor }: Context, id: number): Promise<User> {
-      allow(actor, 'read', id)
-      return seen(await store.get(id))
-    },
-
-    /** Whoever is or was there, erased ones excepted, for who may see something of them; what, `permit` tells. */
-    async view({ actor }: Context, id: number): Promise<User> {
-      allow(actor, 'view', id)
-      const user = await store.get(id)
-      if (user === undefined || user.status === 'erased') throw new DirectoryError(userNotFound)
-      return user
-    },
-
-    /** As `list`, for who may see something of everybody. */
-    async browse({ actor }: Context, query: ListQuery): Promise<Listing> {
-      allow(actor, 'view', undefined)
-      return store.list(query)
-    },
-
-    /** What somebody wants to be told of, for whoever may see all of them. */
-    async settings({ actor }: Context, id: number): Promise<Settings> {
-      allow(actor, 'read', id)
-      seen(await store.get(id))
-      return { ...usualSettings, ...(await store.settings.get(id)) }
-    },
 
     /** Sets those that are named. What may be set to what, the caller has judged. */
     async set({ actor }: Context, id: number, settings: Partial<Settings>): Promise<void> {
@@ -306,102 +273,6 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
       seen(await store.get(id))
       await store.settings.set(id, settings)
     },
-
-    /** Begins what the first search would have to wait for, beside everything else. */
-    prepareSearch: (): void => store.prepareSearch(),
-
-    /** People who have a username, as other people look for them. */
-    async search({ actor }: Context, query: SearchQuery, signal?: AbortSignal): Promise<Found> {
-      allow(actor, 'view', undefined)
-      return store.search(query, signal)
-    },
-
-    /**
-     * The record that a patch is to be worked out from, for whoever may update it.
-     * Send what it was worked out from along as `basis`: by then somebody else may have changed it.
-     */
-    async basis({ actor }: Context, id: number): Promise<User> {
-      allow(actor, 'update', id)
-      return seen(await store.get(id))
-    },
-
-    /** The id of the user whom a uid names, for contracts that say uid. Tells nobody anything: every use case asks who may. */
-    async resolve(uid: string): Promise<number | undefined> {
-      return (await store.find(claim('uid', uid)))?.id
-    },
-
-    /**
-     * The user who holds a unique value: an e-mail address, a username, an ext_id or a uid.
-     * @param removedToo whether who was removed is found as well: they hold it still
-     */
-    async find({ actor }: Context, kind: ClaimKind, value: string, { removedToo = false } = {}): Promise<User> {
-      const user = await store.find(claim(kind, value))
-      allow(actor, 'read', user?.id)
-      return removedToo && user?.status === 'deleted' ? user : seen(user)
-    },
-
-    /** A page of the visible users that fit, in any order, and how many there are. */
-    async list({ actor }: Context, query: ListQuery, signal?: AbortSignal): Promise<Listing> {
-      allow(actor, 'read', undefined)
-      return store.list(query, signal)
-    },
-
-    /**
-     * As `list`, for any number of users: piece by piece, as many as a reader takes, no more. Each piece
-     * shows its users as they are when it is read.
-     */
-    async walk({ actor }: Context, query: ListQuery, signal?: AbortSignal): Promise<Walk> {
-      allow(actor, 'read', undefined)
-      if (isEverybody(query)) return { total: undefined, pieces: walkAll(store, query) }
-      const list = (part: Partial<ListQuery>) => store.list({ ...query, ...part }, signal)
-      const first = await list({ limit: Math.min(query.limit, pieceSize) })
-      return { total: first.total, pieces: walkOn(list, query, first.users) }
-    },
-
-    /** All visible users that fit, in the order of their ids, page by page: as many as a reader takes, no more. */
-    async *stream({ actor }: Context, conditions: Conditions): AsyncGenerator<readonly User[]> {
-      allow(actor, 'read', undefined)
-      yield* walkAll(store, conditions)
-    },
-  }
-}
-
-/** A list of any length. */
-export interface Walk {
-  readonly total: number | undefined
-  readonly pieces: AsyncGenerator<readonly User[]>
-}
-
-/** Users that are read in one go. */
-const pieceSize = 1_000
-
-function isEverybody({ filters, search, sort, offset, limit, count }: ListQuery): boolean {
-  const anybody = filters.length === 0 && search === undefined
-  return anybody && sort.length === 0 && offset === 0 && limit === Number.POSITIVE_INFINITY && !count
-}
-
-async function* walkAll(store: Store, conditions: Conditions): AsyncGenerator<readonly User[]> {
-  for (let after: number | undefined = 0; after !== undefined; ) {
-    const page = await store.page({ filters: conditions.filters, search: conditions.search, after })
-    if (page.users.length > 0) yield page.users
-    after = page.next
-  }
-}
-
-async function* walkOn(
-  list: (part: Partial<ListQuery>) => Promise<Listing>,
-  query: ListQuery,
-  first: readonly User[],
-): AsyncGenerator<readonly User[]> {
-  let users = first
-  for (let left = query.limit; users.length > 0; ) {
-    yield users
-    const last = users.at(-1)
-    left -= users.length
-    if (last === undefined || users.length < pieceSize || left <= 0) return
-    const after = positionOf(last, query.sort)
-    const limit = Math.min(left, pieceSize)
-    users = (await list({ offset: 0, count: false, after, limit })).users
   }
 }
 
