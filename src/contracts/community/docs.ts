@@ -1,152 +1,33 @@
-import { noCounters } from '../../directory/counters.ts'
-import { catalogue, type FieldName } from '../../directory/fields.ts'
-import { type PictureKind, pictureKinds } from '../../directory/picture.ts'
-import { settingNames, settingValues } from '../../directory/settings.ts'
-import { noFields, type User } from '../../directory/user.ts'
-import { formatNames } from '../../media/formats.ts'
-import { answer, bodySchema, conditions, idSchema, type Schema } from '../schema.ts'
-import { bodyTypes } from './decode.ts'
+import { answer, conditions, idSchema } from '../schema.ts'
 import { errorSchema } from './errors.ts'
 import {
-  encodeAccount,
-  encodeCounters,
-  encodeItem,
-  encodeMe,
-  encodeUser,
-  properties,
-  shownToo,
-} from './wire.ts'
+  account,
+  avatar,
+  code,
+  contentOf,
+  counters,
+  fieldsIn,
+  issued,
+  item,
+  me,
+  one,
+  pageOf,
+  password,
+  picture,
+  profile,
+  settings,
+  signedIn,
+  user,
+  whole,
+  withPictures,
+} from './schemas.ts'
 
 /** What the OpenAPI document and the serializer are told of each route. */
-
-/** Somebody about whom there is nothing to say: what is shown of him are the properties, in their order. */
-const somebody: User = {
-  ...{ ...noFields, id: 1, uid: '', status: 'deleted', version: 1, created_at: 0, updated_at: 0 },
-}
-const pictures = { avatar: () => '', cover: () => null }
-const shown = { user: somebody, counters: noCounters, seesAll: true, pictures }
-
-const text = { type: ['string', 'null'] } as const
-const whole = { type: 'integer' } as const
-const flag = { type: ['boolean', 'null'] } as const
-const time = { type: 'string', format: 'date-time' } as const
-const picture = { type: 'string', format: 'uri-reference' } as const
-const tag = {
-  type: 'object',
-  properties: { id: whole, type: text, name: text, description: text, color: text },
-} as const
-
-const described = Object.entries({ ...properties, ...shownToo }).map(([name, field]) => {
-  const { doc, schema } = catalogue[field]
-  return [name, { description: doc, type: [schema.type, 'null'] }]
-})
-
-const types: Readonly<Record<string, Schema>> = {
-  ...Object.fromEntries(described),
-  id: { ...idSchema, description: 'The unique id of the user' },
-  avatar: { ...picture, description: 'Always a picture: a generated one for who has chosen none' },
-  cover: { ...picture, type: ['string', 'null'], description: catalogue.cover.doc },
-  ext_id: { type: ['integer', 'string', 'null'], description: catalogue.ext_id.doc },
-  gender: { type: 'string', enum: catalogue.gender.schema.enum, description: catalogue.gender.doc },
-  tags: { type: 'array', items: tag, description: catalogue.tags.doc },
-  connection_status: { ...text, description: 'What the user is to the caller; always null' },
-  date_joined: { ...time, description: 'When the user was made' },
-  deleted: { type: 'boolean', description: 'Whether the user was removed' },
-  deleted_at: { ...time, description: 'When that was; only where it is so' },
-  can_send_pm_to: { type: 'boolean', description: 'Always false: there are no messages here' },
-  email: { ...text, description: catalogue.email.doc },
-  email_isvalid: { ...flag, description: catalogue.email_verified.doc },
-  role: { ...text, description: catalogue.role.doc },
-  permission: { type: 'null', description: 'Always null' },
-  status: { type: 'string', enum: ['a', 'b', 'd', 'u'], description: 'Active, blocked, deleted or erased' },
-}
-
-function shapeOf(sample: object, description: string) {
-  const names = Object.keys(sample)
-  const all = names.map((name) => [name, types[name] ?? whole])
-  return {
-    type: 'object',
-    description,
-    properties: Object.fromEntries(all),
-    required: names.filter((name) => name !== 'deleted_at'),
-    additionalProperties: false,
-  } as const
-}
-
-const user = shapeOf(encodeUser(shown), 'A user')
-const me = shapeOf(encodeMe(shown), 'The caller')
-const item = shapeOf(encodeItem(shown), 'A user, in short')
-const one = shapeOf({ ...encodeUser(shown), can_send_pm_to: false }, 'A user')
-const signedIn = {
-  type: 'object',
-  description: 'The caller, in short',
-  properties: {
-    id: types.id,
-    ext_id: types.ext_id,
-    username: text,
-    role: text,
-    tags: { type: 'array', items: whole, description: 'The ids of the tags' },
-  },
-} as const
-
-function pageOf(items: Schema): Schema {
-  const link = { type: ['string', 'null'], format: 'uri-reference' } as const
-  return {
-    type: 'object',
-    description: 'A page of a list',
-    properties: { count: whole, next: link, previous: link, results: { type: 'array', items } },
-    required: ['count', 'next', 'previous', 'results'],
-  }
-}
 
 const tags = ['community']
 const refused = { '4xx': errorSchema, '5xx': errorSchema }
 const params = { type: 'object', properties: { id: idSchema }, required: ['id'] } as const
 const ifMatch = conditions({ 'If-Match': 'Only if the user is still at this ETag' })
-
-const fields = bodySchema(properties)
-const emptied = { type: 'string', description: 'Empty to remove the picture' } as const
-/** In a form in parts a picture is a file. */
-const file = {
-  type: 'string',
-  format: 'binary',
-  description: `${formatNames}; empty to remove the picture`,
-} as const
-const asText = {
-  type: 'string',
-  description: 'A picture, as `image/png;base64,…`; empty to remove it',
-  examples: ['image/png;base64,iVBORw0KGgo…'],
-} as const
-
-/** A body of any of the types that are read, with pictures of these kinds. */
-function withPictures(schema: Schema, kinds: readonly PictureKind[]) {
-  const { additionalProperties: _, ...open } = schema
-  const bodyOf = (type: string) => {
-    const picture = type === 'multipart/form-data' ? file : emptied
-    const pictures = kinds.flatMap((kind) => [
-      [kind, picture],
-      [`${kind}_base64`, asText],
-    ])
-    const properties = { ...(schema.properties as object), ...Object.fromEntries(pictures) }
-    return [type, { schema: { ...open, properties } }]
-  }
-  return { content: Object.fromEntries(bodyTypes.split(', ').map(bodyOf)) }
-}
-
-const body = withPictures(fields, pictureKinds)
-
-/** A body of any of the types that are read. */
-function contentOf(schema: Schema) {
-  return { content: Object.fromEntries(bodyTypes.split(', ').map((type) => [type, { schema }])) }
-}
-
-function fieldsIn(names: readonly FieldName[]): Record<string, Schema> {
-  return Object.fromEntries(
-    names.map((name) => [name, { description: catalogue[name].doc, ...catalogue[name].schema }]),
-  )
-}
-
-const password = { type: 'string', minLength: 8, maxLength: 128, format: 'password' } as const
 
 const ignored = { type: 'string', description: 'What of the body was left alone: read-only or not known' }
 const changed = answer('The user as updated', user)
@@ -154,48 +35,12 @@ const edited = {
   tags,
   params,
   headers: ifMatch,
-  body,
+  body: profile,
   response: {
     200: { ...changed, headers: { ...(changed.headers as object), 'Roster-Ignored': ignored } },
     ...refused,
   },
 }
-
-const issued = {
-  type: 'object',
-  description: 'What signs the caller in',
-  properties: {
-    token: {
-      type: 'object',
-      properties: {
-        access_token: { type: 'string' },
-        expires_in: { ...whole, description: 'Seconds' },
-        token_type: { type: 'string', description: 'Always `Bearer`' },
-        refresh_token: {
-          type: 'null',
-          description: 'Always null: whoever wants to stay signs in at a client',
-        },
-        client_id: { type: 'null', description: 'Always null' },
-        scope: { type: 'string' },
-      },
-    },
-  },
-} as const
-
-const code = contentOf({
-  type: 'object',
-  properties: { validation_code: { type: 'string' } },
-  required: ['validation_code'],
-})
-
-const settings = {
-  type: 'object',
-  description: 'The settings',
-  properties: Object.fromEntries(
-    settingNames.map((name) => [name, { type: 'integer', enum: settingValues[name] }]),
-  ),
-  required: settingNames,
-} as const
 
 const parameter = (description: string, type = 'string') => ({ type, description })
 const paging = {
@@ -219,18 +64,6 @@ const listed = {
   },
 }
 
-const avatar = {
-  type: 'object',
-  description: 'A picture of the list',
-  properties: {
-    id: whole,
-    primary: { type: 'boolean', description: 'Whether the profile shows it' },
-    avatar: picture,
-    date_uploaded: { type: 'string', format: 'date-time' },
-    user: whole,
-  },
-  required: ['id', 'primary', 'avatar', 'date_uploaded', 'user'],
-} as const
 const avatarId = { avatar_id: { ...whole, description: 'The id of the avatar' } }
 /** In the query or in the body, whichever a client likes better. */
 const oneAvatar = {
@@ -321,7 +154,7 @@ export const docs = {
     summary: 'Get the counters of a user',
     tags,
     params,
-    response: { 200: shapeOf(encodeCounters(noCounters), 'The counters'), ...refused },
+    response: { 200: counters, ...refused },
   },
   settings: {
     summary: 'Get one’s own settings',
@@ -435,7 +268,7 @@ export const docs = {
         provider: parameter('`external`'),
       },
     },
-    response: { 200: shapeOf(encodeAccount(shown), 'The account'), ...refused },
+    response: { 200: account, ...refused },
   },
   verify: {
     summary: 'Confirm the address of a new account, by a code that was mailed',
