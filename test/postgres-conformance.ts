@@ -51,9 +51,9 @@ function fail(warning: string): void {
 /** Quicker than TRUNCATE, which makes new files. */
 async function empty({ sql }: Database): Promise<void> {
   await sql.unsafe(
-    `DELETE FROM users; DELETE FROM claims; DELETE FROM changes; DELETE FROM keys;
-     DELETE FROM receipts; DELETE FROM counters; DELETE FROM passwords; DELETE FROM validity; DELETE FROM documents; DELETE FROM settings; DELETE FROM outbox;
-     DELETE FROM receipts; DELETE FROM counters; DELETE FROM passwords; DELETE FROM validity; DELETE FROM documents; DELETE FROM email_changes; DELETE FROM pictures; DELETE FROM avatars; DELETE FROM settings;
+    `DELETE FROM users; DELETE FROM claims; DELETE FROM changes; DELETE FROM keys; DELETE FROM receipts;
+     DELETE FROM counters; DELETE FROM passwords; DELETE FROM validity; DELETE FROM documents;
+     DELETE FROM settings; DELETE FROM outbox; DELETE FROM email_changes; DELETE FROM pictures; DELETE FROM avatars;
      ALTER SEQUENCE user_ids RESTART; ALTER SEQUENCE changes_seq_seq RESTART`,
   )
 }

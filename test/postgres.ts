@@ -13,7 +13,7 @@ import type { Kept } from './process.ts'
 
 /** PostgreSQL for tests: databases on the server that all tests share, and servers that a test may break. */
 
-type Sql = postgres.Sql<{ bigint: number }>
+export type Sql = postgres.Sql<{ bigint: number }>
 
 /** A connection of the test's own, which notices nothing of what is done to Roster's. */
 export function connectTo(url: string): Sql {

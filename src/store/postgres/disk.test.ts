@@ -3,47 +3,25 @@ import { randomUUID } from 'node:crypto'
 import { mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
-import { connectTo, createServerOfOwn, type Server } from '../../../test/postgres.ts'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import type { Server } from '../../../test/postgres.ts'
 import { broken, startLoad } from '../../../test/postgres-load.ts'
-import type { Store } from '../../directory/store.ts'
-import { create, many, rules, update } from '../conformance.ts'
-import { openPostgres } from './store.ts'
+import { connected, open as openStore, server } from '../../../test/postgres-store.ts'
+import { create, many, update } from '../conformance.ts'
 
-const cleanUps: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp()
-})
-
-async function server(): Promise<Server> {
-  const made = await createServerOfOwn()
-  cleanUps.push(made.remove)
-  return made
-}
-
-async function open(url: string): Promise<Store> {
-  const store = await openPostgres({ url, rules, onWarning: () => {}, connections: 6 })
-  cleanUps.push(store.close)
-  return store
-}
-
-function connected(url: string): ReturnType<typeof connectTo> {
-  const sql = connectTo(url)
-  cleanUps.push(() => sql.end({ timeout: 0 }))
-  return sql
-}
+const open = (url: string) => openStore(url, { connections: 6 })
 
 /** A small disk of its own. */
 function createDisk(megabytes: number, skip: (reason: string) => void) {
   const disk = mkdtempSync(join(tmpdir(), 'roster-disk-'))
-  cleanUps.push(() => rmSync(disk, { recursive: true, force: true }))
+  onTestFinished(() => rmSync(disk, { recursive: true, force: true }))
   try {
     const options = `size=${megabytes}m,mode=777`
     execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'none', disk], { stdio: 'pipe' })
   } catch {
     skip('a disk that can be filled needs the right to mount one')
   }
-  cleanUps.push(() => execFileSync('umount', [disk]))
+  onTestFinished(() => void execFileSync('umount', [disk]))
   const ballast = join(disk, 'ballast')
   return {
     disk,
@@ -69,7 +47,7 @@ describe('a full disk of the server', () => {
     await many(store, 30, () => create({}))
     fill()
     const load = startLoad(store, 30, 20, long)
-    cleanUps.push(load.halt)
+    onTestFinished(load.halt)
     await expect.poll(() => load.refused.length, { timeout: 20_000 }).toBeGreaterThan(100)
     await load.stop()
     expect(load.unknown).toEqual([])
@@ -96,7 +74,7 @@ describe('a full disk of the server', () => {
     await many(store, 30, () => create({}))
     fill()
     const load = startLoad(store, 30, 20, long)
-    cleanUps.push(load.halt)
+    onTestFinished(load.halt)
     const failed = () => load.refused.length + load.unknown.length
     await expect.poll(failed, { timeout: 25_000 }).toBeGreaterThan(20)
     makeRoom()

@@ -1,48 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
-import {
-  connectTo,
-  createDatabase,
-  createServerOfOwn,
-  readKept,
-  type Server,
-} from '../../../test/postgres.ts'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { createDatabase, readKept } from '../../../test/postgres.ts'
 import { broken, type Load, startLoad } from '../../../test/postgres-load.ts'
+import { connected, open as openStore, server } from '../../../test/postgres-store.ts'
 import type { Store } from '../../directory/store.ts'
-import { all, committed, contradictions, create, range, rules, update } from '../conformance.ts'
-import { openPostgres } from './store.ts'
+import { all, committed, contradictions, create, range, update } from '../conformance.ts'
+import type { PostgresOptions } from './store.ts'
 
-const cleanUps: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp()
-})
-
-async function server(options: Parameters<typeof createServerOfOwn>[0] = {}): Promise<Server> {
-  const made = await createServerOfOwn(options)
-  cleanUps.push(made.remove)
-  return made
-}
-
-async function open(url: string, onWarning: (warning: string) => void = () => {}): Promise<Store> {
-  const store = await openPostgres({ url, rules, onWarning, connections: 6 })
-  cleanUps.push(store.close)
-  return store
-}
-
-type Sql = ReturnType<typeof connectTo>
-
-function connected(url: string): Sql {
-  const sql = connectTo(url)
-  cleanUps.push(() => sql.end({ timeout: 0 }))
-  return sql
-}
+const open = (url: string, more: Partial<PostgresOptions> = {}) => openStore(url, { connections: 6, ...more })
 
 /** Many who change users until the test is over, however it ends. */
 function loaded(store: Store, users: number, writers: number): Load {
   const load = startLoad(store, users, writers)
-  cleanUps.push(load.halt)
+  onTestFinished(load.halt)
   return load
 }
 
@@ -195,7 +167,7 @@ describe('a password that no longer holds', () => {
 describe('several hosts in DATABASE_URL', () => {
   it('are one service: the standby takes over with all that was acknowledged, and Roster follows', async () => {
     const first = await server()
-    await (await openPostgres({ url: first.url, rules, onWarning: () => {} })).close()
+    await (await open(first.url)).close()
     await first.stop()
     const second = await server({ standbyOf: first, settings: { wal_retrieve_retry_interval: '100ms' } })
     await first.start()
@@ -203,7 +175,7 @@ describe('several hosts in DATABASE_URL', () => {
     await expect(open(second.url)).rejects.toThrow(`127.0.0.1:${second.port}: it is read-only`)
 
     const warnings: string[] = []
-    await open(url, (warning) => warnings.push(warning))
+    await open(url, { onWarning: (warning) => warnings.push(warning) })
     expect(warnings).toEqual([expect.stringContaining('synchronous_standby_names')])
     const primary = connected(first.url)
     const standbys = async () => (await primary`SELECT FROM pg_stat_replication`).length
@@ -213,7 +185,7 @@ describe('several hosts in DATABASE_URL', () => {
     const synchronous = async () => (await primary`SELECT sync_state FROM pg_stat_replication`)[0]?.sync_state
     await expect.poll(synchronous).toBe('quorum')
     warnings.length = 0
-    const store = await open(url, (warning) => warnings.push(warning))
+    const store = await open(url, { onWarning: (warning) => warnings.push(warning) })
     expect(warnings).toEqual([])
 
     await people(store, 5)
@@ -245,7 +217,7 @@ describe('a unit that PostgreSQL refuses for a reason that nobody expected', () 
   it('fails alone, and those that were decided with it are decided anew', async () => {
     const postgres = await server()
     const { url, sql, drop } = await createDatabase(postgres.url)
-    cleanUps.push(drop)
+    onTestFinished(drop)
     const store = await open(url)
     await people(store, 1)
     await sql.unsafe(

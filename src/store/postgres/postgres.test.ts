@@ -1,6 +1,7 @@
-import { afterEach, describe, expect, inject, it } from 'vitest'
-import { connectTo, createDatabase, type Database, readKept } from '../../../test/postgres.ts'
+import { describe, expect, inject, it, onTestFinished } from 'vitest'
+import { connectTo, type Database, readKept } from '../../../test/postgres.ts'
 import { createProxy } from '../../../test/postgres-proxy.ts'
+import { database, open } from '../../../test/postgres-store.ts'
 import { claim } from '../../directory/claims.ts'
 import type { Command } from '../../directory/command.ts'
 import type { Outcome, Store } from '../../directory/store.ts'
@@ -13,31 +14,12 @@ import {
   lifecycle,
   range,
   replace,
-  rules,
   update,
 } from '../conformance.ts'
 import { hostsOf } from './connection.ts'
 import { migrate, migrations, newestVersion } from './migrate.ts'
 import { createPool } from './pool.ts'
-import { openPostgres, type PostgresOptions } from './store.ts'
 import { createUnits } from './units.ts'
-
-const cleanUps: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp()
-})
-
-async function database(): Promise<Database> {
-  const made = await createDatabase(inject('postgresUrl'))
-  cleanUps.push(made.drop)
-  return made
-}
-
-async function open(url: string, more: Partial<PostgresOptions> = {}): Promise<Store> {
-  const store = await openPostgres({ url, rules, onWarning: () => {}, ...more })
-  cleanUps.push(store.close)
-  return store
-}
 
 async function nodes(count: number, isolation = 'read committed'): Promise<[Store[], Database]> {
   const made = await database()
@@ -182,7 +164,7 @@ describe('a statement that fails after some of its rows have come', () => {
     const [[store], { url }] = (await nodes(1)) as [[Store], Database]
     await committed(store, create({ username: 'ann' }))
     const pool = createPool(url, 1)
-    cleanUps.push(pool.close)
+    onTestFinished(pool.close)
     const units = createUnits(pool)
     const rowsThenError = { text: 'SELECT 1 / (3 - n) FROM generate_series(1, 5) AS n' }
     await expect(pool.query(rowsThenError)).rejects.toThrow('division by zero')
@@ -199,7 +181,7 @@ describe('an id that is used', () => {
     const [[store], { url }] = (await nodes(1)) as [[Store], Database]
     await all(store, [replace(3, {}), replace(4, {}), replace(1_000_000, {})])
     const pool = createPool(url, 1)
-    cleanUps.push(pool.close)
+    onTestFinished(pool.close)
     const units = createUnits(pool)
     await units.skipUsedIds(2)
     expect(await committed(store, create({}))).toMatchObject({ id: 1 })
@@ -218,7 +200,7 @@ describe.each([
   it('leaves what was asked for done once, and tells it as it is', async () => {
     const made = await database()
     const proxy = await createProxy(inject('postgresUrl'), when)
-    cleanUps.push(proxy.close)
+    onTestFinished(proxy.close)
     const url = new URL(made.url)
     url.host = proxy.host
     const store = await open(url.href)
@@ -245,7 +227,7 @@ describe.each([
   it('that writes several users does so for each of them', async () => {
     const made = await database()
     const proxy = await createProxy(inject('postgresUrl'), when)
-    cleanUps.push(proxy.close)
+    onTestFinished(proxy.close)
     const url = new URL(made.url)
     url.host = proxy.host
     const store = await open(url.href)
@@ -304,7 +286,7 @@ describe('the schema of a database', () => {
     const limited = new URL(url)
     limited.username = role
     await sql.unsafe(`CREATE ROLE ${role} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC`)
-    cleanUps.push(async () => sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`))
+    onTestFinished(async () => void (await sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`)))
     await expect(open(limited.href)).rejects.toThrow('the user may not create tables in this database')
     await open(url)
     await sql.unsafe(

@@ -1,34 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
-import { connectTo, createServerOfOwn, type Server } from '../../../test/postgres.ts'
-import type { Store } from '../../directory/store.ts'
-import { committed, create, rules } from '../conformance.ts'
-import { openPostgres } from './store.ts'
-
-const cleanUps: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp()
-})
-
-async function server(options: Parameters<typeof createServerOfOwn>[0] = {}): Promise<Server> {
-  const made = await createServerOfOwn(options)
-  cleanUps.push(made.remove)
-  return made
-}
-
-async function open(url: string, onWarning: (warning: string) => void = () => {}): Promise<Store> {
-  const store = await openPostgres({ url, rules, onWarning })
-  cleanUps.push(store.close)
-  return store
-}
-
-function connected(url: string): ReturnType<typeof connectTo> {
-  const sql = connectTo(url)
-  cleanUps.push(() => sql.end({ timeout: 0 }))
-  return sql
-}
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { connected, open, server } from '../../../test/postgres-store.ts'
+import { committed, create } from '../conformance.ts'
 
 async function deafPort(listener: (socket: Socket) => void): Promise<number> {
   const deaf = createServer((socket) => {
@@ -36,7 +11,7 @@ async function deafPort(listener: (socket: Socket) => void): Promise<number> {
     listener(socket)
   })
   await new Promise<void>((resolve) => deaf.listen(0, '127.0.0.1', resolve))
-  cleanUps.push(() => deaf.close())
+  onTestFinished(() => void deaf.close())
   const address = deaf.address()
   return typeof address === 'object' && address !== null ? address.port : 0
 }
@@ -107,7 +82,7 @@ describe('a server that would lose what it acknowledged', () => {
   it('is told to wait for its disk, and warned of where it does not', async () => {
     const postgres = await server({ settings: { synchronous_commit: 'off', fsync: 'off' } })
     const warnings: string[] = []
-    const store = await open(postgres.url, (warning) => warnings.push(warning))
+    const store = await open(postgres.url, { onWarning: (warning) => warnings.push(warning) })
     expect(warnings).toEqual([expect.stringContaining('fsync = off')])
     const sql = connected(postgres.url)
     await sql.unsafe(

@@ -1,29 +1,21 @@
-import { afterEach, describe, expect, inject, it } from 'vitest'
-import { createDatabase, type Database, readKept } from '../../../test/postgres.ts'
+import { describe, expect, it } from 'vitest'
+import { type Database, readKept } from '../../../test/postgres.ts'
+import { database, open } from '../../../test/postgres-store.ts'
 import type { Patch } from '../../directory/patch.ts'
 import type { Store } from '../../directory/store.ts'
-import { all, committed, contradictions, create, many, range, rules, times, update } from '../conformance.ts'
+import { all, committed, contradictions, create, many, range, times, update } from '../conformance.ts'
 import { columns, columnType } from './rows.ts'
-import { openPostgres } from './store.ts'
 
 /** What is written and read together, for several users at once, by one statement. */
 
-const cleanUps: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp()
-})
-
-async function open(
+async function start(
   nodes = 1,
   isolation = 'read committed',
 ): Promise<Database & { readonly store: Store; readonly stores: Store[] }> {
-  const made = await createDatabase(inject('postgresUrl'))
-  cleanUps.push(made.drop)
+  const made = await database()
   const url = `${made.url}?default_transaction_isolation=${encodeURIComponent(isolation)}`
-  const one = () => openPostgres({ url, rules, onWarning: () => {} })
-  const store = await one()
-  const stores = [store, ...(await Promise.all(times(nodes - 1, one)))]
-  cleanUps.push(() => Promise.all(stores.map((each) => each.close())))
+  const store = await open(url)
+  const stores = [store, ...(await Promise.all(times(nodes - 1, () => open(url))))]
   return { ...made, store, stores }
 }
 
@@ -34,7 +26,7 @@ async function expectSound({ sql }: Pick<Database, 'sql'>): Promise<void> {
 
 describe('updates of several users', () => {
   it('that set the same fields are written by few statements, each with its own row of the log', async () => {
-    const made = await open()
+    const made = await start()
     await many(made.store, 200, () => create({}))
     const outcomes = await many(made.store, 200, (id) => update(id, { bio: `${id}`, phone: `+${id}` }))
     expect(outcomes).toMatchObject(
@@ -47,7 +39,7 @@ describe('updates of several users', () => {
   })
 
   it('set every kind of field as one alone does', async () => {
-    const made = await open()
+    const made = await start()
     await many(made.store, 6, () => create({}))
     const tag = { id: 1, type: 't', name: 'ä "n" \\', description: '', color: '' }
     const patches: Patch[] = [
@@ -68,7 +60,7 @@ describe('updates of several users', () => {
   })
 
   it('fail one by one, and those that can be written are', async () => {
-    const made = await open()
+    const made = await start()
     await many(made.store, 20, () => create({}))
     await made.sql.unsafe(
       `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'broken'; END $$;
@@ -87,7 +79,7 @@ describe('updates of several users', () => {
   })
 
   it('do not wait for one of them whose row somebody holds, who hears within two seconds', async () => {
-    const made = await open()
+    const made = await start()
     await many(made.store, 30, () => create({}))
     await made.sql.unsafe('BEGIN')
     await made.sql`SELECT FROM users WHERE id = 7 FOR UPDATE`
@@ -110,7 +102,7 @@ describe('updates of several users', () => {
   it.each(['read committed', 'repeatable read', 'serializable'])(
     'by several nodes at once, in whatever order, lose nothing: %s',
     async (isolation) => {
-      const made = await open(3, isolation)
+      const made = await start(3, isolation)
       await many(made.store, 40, () => create({}))
       for (const round of range(15))
         await Promise.all(
@@ -128,7 +120,7 @@ describe('updates of several users', () => {
 
 describe('new users', () => {
   it('are made by few statements; who wants what somebody has is refused, and nobody else', async () => {
-    const made = await open()
+    const made = await start()
     await many(made.store, 4, (n) => create({ username: `held-${n}` }))
     const nameOf = (n: number) => {
       if (n % 50 === 0) return `HELD-${n / 50}`
@@ -148,7 +140,7 @@ describe('new users', () => {
   })
 
   it('do not wait for one of them whose name somebody is about to have, who hears within two seconds', async () => {
-    const made = await open()
+    const made = await start()
     await made.sql.unsafe('BEGIN')
     await made.sql`INSERT INTO claims (kind, key, user_id) VALUES ('username', 'new-7', 99)`
     const started = Date.now()
@@ -166,7 +158,7 @@ describe('new users', () => {
 
 describe('readers of several users', () => {
   it('get each their own, and nobody where there is nobody', async () => {
-    const { store } = await open()
+    const { store } = await start()
     await many(store, 50, () => create({}))
     const asked = times(600, (n) => (n * 37) % 60)
     const found = await Promise.all(asked.map(store.get))
@@ -174,7 +166,7 @@ describe('readers of several users', () => {
   })
 
   it('never get less than what they could know of when they asked', async () => {
-    const { store } = await open()
+    const { store } = await start()
     await many(store, 4, () => create({}))
     const newest = new Map<number, number>()
     let wrong = 0
@@ -194,7 +186,7 @@ describe('readers of several users', () => {
 
 describe('the columns', () => {
   it('have the types that statements give them', async () => {
-    const { sql } = await open()
+    const { sql } = await start()
     const rows = await sql`
       SELECT column_name AS name, data_type AS type FROM information_schema.columns WHERE table_name = 'users'`
     expect(Object.fromEntries(rows.map(({ name, type }) => [name, type]))).toEqual(

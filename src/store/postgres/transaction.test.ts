@@ -1,7 +1,8 @@
 import type { TransactionSql } from 'postgres'
-import { afterEach, describe, expect, inject, it } from 'vitest'
-import { createDatabase, type Database, readAside, readKept } from '../../../test/postgres.ts'
+import { describe, expect, inject, it, onTestFinished } from 'vitest'
+import { readAside, readKept } from '../../../test/postgres.ts'
 import { createProxy } from '../../../test/postgres-proxy.ts'
+import { database, open } from '../../../test/postgres-store.ts'
 import type { Command } from '../../directory/command.ts'
 import { noCounters } from '../../directory/counters.ts'
 import type { Outcome, Store } from '../../directory/store.ts'
@@ -14,27 +15,8 @@ import {
   once,
   range,
   replace,
-  rules,
   update,
 } from '../conformance.ts'
-import { openPostgres } from './store.ts'
-
-const cleanUps: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp()
-})
-
-async function database(): Promise<Database> {
-  const made = await createDatabase(inject('postgresUrl'))
-  cleanUps.push(made.drop)
-  return made
-}
-
-async function open(url: string): Promise<Store> {
-  const store = await openPostgres({ url, rules, onWarning: () => {} })
-  cleanUps.push(store.close)
-  return store
-}
 
 describe('several nodes on one database', () => {
   it('carry out a command with a key once, whichever of them it is sent to at the same time', async () => {
@@ -112,7 +94,7 @@ describe.each([
   it('leaves a transaction done once, and tells it as it is', async () => {
     const made = await database()
     const proxy = await createProxy(inject('postgresUrl'), when)
-    cleanUps.push(proxy.close)
+    onTestFinished(proxy.close)
     const url = new URL(made.url)
     url.host = proxy.host
     const store = await open(url.href)
