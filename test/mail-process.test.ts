@@ -1,8 +1,8 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, expect, inject, onTestFinished, test } from 'vitest'
-import { parseMail, startMailServer, until } from './mail.ts'
+import { authority, certificate, parseMail, startMailServer, until } from './mail.ts'
 import { createDatabase } from './postgres.ts'
 import { cleanUp, createClient, parseEntry, type Roster, run, serve, temporaryFolder } from './process.ts'
 
@@ -122,4 +122,39 @@ test('what keeps mails from being sent is told to who asks whether the service i
   await until(async () => (await send('GET', '/metrics')).text.includes('roster_mails_waiting 1\n'))
   expect((await roster.stop()).code).toBe(0)
   expect(logOf(roster)).not.toMatch(/hunter2|example\.com/)
+})
+
+test('mails wait while nobody vouches for the certificate of the mail server, until its authority is named', async () => {
+  const options = { ...certificate('here'), secure: true }
+  const { port, received, close } = await startMailServer(undefined, options)
+  onTestFinished(close)
+  const folder = temporaryFolder()
+  const env = { SMTP_URL: `smtps://127.0.0.1:${port}`, ...from }
+  const doubtful = await serve([], { folder, env })
+  const change = await prepare(doubtful.url, (await key(folder)).stdout, 'ann')
+  await change()
+  const send = createClient(doubtful.url)
+  await until(async () => (await send('GET', '/readyz')).text.includes('UNABLE_TO_VERIFY_LEAF_SIGNATURE'))
+  await doubtful.stop()
+  expect(received).toEqual([])
+  const sure = await serve([], { folder, env: { ...env, NODE_EXTRA_CA_CERTS: authority } })
+  await until(() => received.length > 0)
+  expect(received.map(({ to }) => to)).toEqual([['ann@example.com']])
+  await sure.stop()
+})
+
+test('the operator sets an address at once, however others have to confirm it', async () => {
+  const folder = temporaryFolder()
+  const env = { ROSTER_EMAIL_CHANGE: 'confirm-both' }
+  const roster = await serve([], { folder, env })
+  const secret = (await key(folder)).stdout
+  await prepare(roster.url, secret, 'ann')
+  const email = 'new@example.com'
+  const set = await run(['user', 'update', '1', JSON.stringify({ email })], { folder, env })
+  expect(set.code).toBe(0)
+  const headers = { authorization: `Bearer ${secret.trim()}` }
+  const { text } = await createClient(roster.url)('GET', '/users/1', undefined, headers)
+  expect(JSON.parse(text)).toMatchObject({ email })
+  expect((await roster.stop()).code).toBe(0)
+  expect(existsSync(join(folder, 'mail'))).toBe(false)
 })

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
 
 export interface Received {
@@ -51,6 +53,15 @@ export async function startMailServer(
     received,
     close: () => new Promise((resolve) => server.close(() => resolve())),
   }
+}
+
+/** The authority that vouches for the certificates, as a file. */
+export const authority = fileURLToPath(new URL('certificates/authority.pem', import.meta.url))
+
+/** Has a mail server speak TLS: for this machine, for another, or until some years ago. */
+export function certificate(name: 'here' | 'elsewhere' | 'expired') {
+  const read = (file: string) => readFileSync(new URL(`certificates/${file}`, import.meta.url))
+  return { key: read('server.key'), cert: read(`${name}.pem`) }
 }
 
 /** What a mail server says. */

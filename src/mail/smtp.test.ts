@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
+import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { says, startMailServer } from '../../test/mail.ts'
+import { authority, certificate, says, startMailServer } from '../../test/mail.ts'
 import { Unsendable } from './message.ts'
 import { deliverBySmtp, isThisMachine, judgeFailure } from './smtp.ts'
 
@@ -52,4 +54,48 @@ test.for([
   ['10.0.0.1', false],
 ] as const)('a password is told to %s without TLS: %s', ([host, here]) => {
   expect(isThisMachine(host)).toBe(here)
+})
+
+describe('a mail server with TLS', () => {
+  const usual = getCACertificates('default')
+
+  test.for<[scheme: 'smtp' | 'smtps', is: Parameters<typeof certificate>[0], trusts: boolean, fault: string]>(
+    (['smtps', 'smtp'] as const).flatMap((scheme) => [
+      [scheme, 'here', true, ''],
+      [scheme, 'here', false, 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'],
+      [scheme, 'elsewhere', true, 'ERR_TLS_CERT_ALTNAME_INVALID'],
+      [scheme, 'expired', true, 'CERT_HAS_EXPIRED'],
+    ]),
+  )(
+    'by %s:// that shows it is %s, to who trusts its authority: %s, is told all or nothing: %s',
+    async ([scheme, is, trusts, fault]) => {
+      setDefaultCACertificates(trusts ? [...usual, readFileSync(authority, 'utf8')] : usual)
+      onTestFinished(() => setDefaultCACertificates(usual))
+      const told: unknown[] = []
+      const { port, received, close } = await startMailServer(undefined, {
+        ...{ ...certificate(is), secure: scheme === 'smtps', disabledCommands: [], authOptional: false },
+        onAuth: ({ password }, { secure }, done) => done(null, { user: told.push(password, secure) }),
+      })
+      onTestFinished(close)
+      const deliver = deliverBySmtp(`${scheme}://user:secret@127.0.0.1:${port}`)
+      const failed = await deliver(message, AbortSignal.timeout(20_000)).then(() => undefined, judgeFailure)
+      expect([told, received.length]).toEqual(fault === '' ? [['secret', true], 1] : [[], 0])
+      expect(failed).toEqual(
+        fault === '' ? undefined : { verdict: 'away', reason: expect.stringContaining(fault) },
+      )
+    },
+  )
+
+  test('is not told a password where it offers none, and is no program of this machine', async () => {
+    const told: unknown[] = []
+    const { port, received, close } = await startMailServer(undefined, {
+      ...{ authOptional: false, allowInsecureAuth: true },
+      onAuth: ({ password }, _session, done) => done(null, { user: told.push(password) }),
+    })
+    onTestFinished(close)
+    // Leads here on most systems, and looks like any other.
+    const deliver = deliverBySmtp(`smtp://user:secret@0.0.0.0:${port}`)
+    const failed = await deliver(message, AbortSignal.timeout(20_000)).then(() => undefined, judgeFailure)
+    expect([failed?.verdict, told, received]).toEqual(['away', [], []])
+  })
 })
