@@ -132,8 +132,11 @@ function createProvider(options: AuthorizationServerOptions, keys: JWK[], cookie
       // RFC 7662, section 4: nobody learns about others' tokens, services of the operator's own excepted.
       introspection: {
         enabled: true,
-        allowedPolicy: (_ctx, { clientId, scope }, token) =>
-          clientId === token.clientId || scope?.split(' ').includes('admin') === true,
+        // What a client was given that has been revoked is worth nothing, whoever asks.
+        allowedPolicy: async (_ctx, { clientId, scope }, token) =>
+          clientId === token.clientId ||
+          (scope?.split(' ').includes('admin') === true &&
+            (await options.clients.find(token.clientId ?? '')) !== undefined),
       },
       revocation: {
         enabled: true,

@@ -292,6 +292,24 @@ describe('a client', () => {
     expectError(await post('/oauth/token', asked, basic(made)), 'invalid_client')
   })
 
+  test('that was revoked leaves tokens that an administrator’s client sees to be worth nothing', async () => {
+    const admin = await client(app, { scopes: ['admin'] })
+    const worker = await client(app, { scopes: ['read'] })
+    const site = await client(app, { scopes: ['read', 'write'], redirect_uris: [back] })
+    const own = await post('/oauth/token', { grant_type: 'client_credentials', scope: 'read' }, basic(worker))
+    const persons = await post('/oauth/token', await codeOf({ client_id: site.id }), basic(site))
+    const { access_token, refresh_token } = persons.body as { access_token: string; refresh_token: string }
+    const introspect = async (token: string) => {
+      const { status, body } = await post('/oauth/introspect', { token }, basic(admin))
+      return [status, (body as { active: boolean }).active]
+    }
+    const tokens = [(own.body as { access_token: string }).access_token, access_token, refresh_token]
+    for (const token of tokens) expect(await introspect(token)).toEqual([200, true])
+    for (const { id } of [worker, site])
+      await app.call(`DELETE /v1/clients/${id}`, undefined, await app.keyWith('admin'))
+    for (const token of tokens) expect(await introspect(token)).toEqual([200, false])
+  })
+
   test('learns nothing of the tokens of others, and can not revoke them', async () => {
     const { access_token } = await tokensOf()
     const asked = { token: access_token }
