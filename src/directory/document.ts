@@ -1,3 +1,5 @@
+import { isText } from './query.ts'
+
 /**
  * What the authorization server keeps: clients, grants, sessions, codes and tokens, each a document that
  * only it understands. Times are milliseconds since 1970, UTC.
@@ -6,6 +8,7 @@ export interface Document {
   readonly kind: string
   /** Unique within its kind. What is secret about a name is hashed by then. */
   readonly id: string
+  /** No text of it has a NUL or half a character in it: PostgreSQL could not keep it. */
   readonly payload: Readonly<Record<string, unknown>>
   /** Stays what it was when the document is put again. */
   readonly createdAt: number
@@ -51,3 +54,14 @@ export interface DocumentStore {
  * it is used a second time.
  */
 export const documentRest = 3_600_000
+
+/**
+ * A payload as stores keep it.
+ * @throws Error where it has a text that not every store can keep
+ */
+export function encodePayload({ kind, payload }: Document): string {
+  return JSON.stringify(payload, (_name, value: unknown) => {
+    if (typeof value !== 'string' || isText(value)) return value
+    throw new Error(`a ${kind} must not have a NUL or half a character in its texts`)
+  })
+}

@@ -163,6 +163,23 @@ describe('an authorization request', () => {
   })
 })
 
+describe('a NUL in a query', () => {
+  test.for(['state', 'login_hint', 'ui_locales', 'client_id', 'nobody_knows'])(
+    'is refused by name, since not every store could keep it: %s',
+    async (name) => {
+      const before = await app.everything()
+      for (const path of [addressOf({}), `/oauth/sign-out?client_id=${web.id}`]) {
+        const answer = await app.call(`GET ${path}&${name}=a%00b`)
+        expect(answer).toMatchObject({
+          ...{ status: 400, body: { error: 'invalid_request' } },
+          text: expect.stringContaining(`${name} must not have a NUL in it`),
+        })
+      }
+      expect(await app.everything()).toEqual(before)
+    },
+  )
+})
+
 describe('a code', () => {
   test.for<[title: string, over: Record<string, string | undefined>]>([
     ['without the verifier', { code_verifier: undefined }],

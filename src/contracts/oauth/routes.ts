@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { AuthorizationServer } from '../../access/oauth-server.ts'
+import { DirectoryError, refusal } from '../../directory/errors.ts'
 import { type Contract, isUnder } from '../contract.ts'
 import { formOf, policyOf } from '../html.ts'
 import { refuse } from './errors.ts'
@@ -64,6 +65,7 @@ export function oauth(options: OauthOptions): Contract {
 function answerer({ server, publicUrl }: OauthOptions, known: string | undefined) {
   return async (request: FastifyRequest, reply: FastifyReply) => {
     const [path = '', query] = request.url.split(/\?(.*)/s, 2)
+    judgeQuery(query ?? '')
     const asked = `${known ?? path.replace(/\/$/, '')}${query === undefined ? '' : `?${query}`}`
     const provider = await server.provider()
     const { status, headers, body } = await exchange(request, {
@@ -81,6 +83,17 @@ function answerer({ server, publicUrl }: OauthOptions, known: string | undefined
     reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'same-origin')
     return reply.code(status).send(body.length === 0 ? undefined : body)
   }
+}
+
+/**
+ * What is asked is kept while the person signs in.
+ * @throws DirectoryError `invalid` where it can not be
+ */
+function judgeQuery(query: string): void {
+  const problems = [...new URLSearchParams(query)]
+    .filter(([, value]) => value.includes('\0'))
+    .map(([property]) => ({ property, message: 'must not have a NUL in it' }))
+  if (problems.length > 0) throw new DirectoryError(refusal('invalid', 'This can not be asked', problems))
 }
 
 function signInRoutes(app: FastifyInstance, options: OauthOptions): void {

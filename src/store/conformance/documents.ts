@@ -34,6 +34,18 @@ export function keepingDocuments(given: Given): void {
     }
   })
 
+  it.for(['a\0b', '\ud800', '\\u0000'])(
+    'keeps a text or refuses it, as every other store does: %j',
+    async (text) => {
+      const { store } = given()
+      const one = document({ payload: { list: [{ text }] } })
+      const isKept = text === '\\u0000'
+      const kept = store.documents.put(one)
+      await (isKept ? kept : expect(kept).rejects.toThrow('NUL'))
+      expect(await store.documents.find('Token', one.id)).toEqual(isKept ? one : undefined)
+    },
+  )
+
   it('puts a document in place of another, whose making and use stay known', async () => {
     const { store } = given()
     const first = document({ expiresAt: at + 5, group: 'g', alias: 'a' })

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type Document, type DocumentStore, documentRest } from '../../directory/document.ts'
+import { type Document, type DocumentStore, documentRest, encodePayload } from '../../directory/document.ts'
 import { isText } from '../../directory/query.ts'
 import { toWriteError } from './connection.ts'
 import { patience, type Row, type Statement } from './pool.ts'
@@ -29,8 +29,8 @@ export function createDocumentStore(
   }
   return {
     put: async (document, onlyIfNew) => {
-      const { kind, id, payload, createdAt, expiresAt, usedAt, group, alias, userId } = document
-      const own = [kind, id, JSON.stringify(payload), createdAt, expiresAt, usedAt, group, alias, userId]
+      const { kind, id, createdAt, expiresAt, usedAt, group, alias, userId } = document
+      const own = [kind, id, encodePayload(document), createdAt, expiresAt, usedAt, group, alias, userId]
       await write(put(onlyIfNew ? 'NOTHING' : replaced), own)
     },
     find: async (kind, id) => (await read('kind = $1 AND id = $2', [kind, id]))[0],

@@ -1,13 +1,16 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
-import { type Document, type DocumentStore, documentRest } from '../../directory/document.ts'
+import { type Document, type DocumentStore, documentRest, encodePayload } from '../../directory/document.ts'
 
 /** What the writer can be asked to do with documents. */
 export type DocumentTask = { readonly kind: 'document' } & (
-  | { readonly verb: 'put'; readonly document: Document; readonly onlyIfNew: boolean }
+  | { readonly verb: 'put'; readonly document: Encoded; readonly onlyIfNew: boolean }
   | { readonly verb: 'use'; readonly of: string; readonly id: string; readonly at: number }
   | { readonly verb: 'remove'; readonly of: string; readonly id: string }
   | { readonly verb: 'removeGroup'; readonly group: string }
 )
+
+/** A document whose payload is JSON already. */
+type Encoded = Omit<Document, 'payload'> & { readonly payload: string }
 
 export interface DocumentDone {
   readonly outcome: 'document'
@@ -42,7 +45,7 @@ export function createDocumentWriter(db: DatabaseSync) {
       case 'put': {
         const { kind, id, payload, createdAt, expiresAt, usedAt, group, alias, userId } = task.document
         const values = [createdAt, expiresAt, usedAt, group, alias, userId] as const
-        return (task.onlyIfNew ? add : put).run(kind, id, JSON.stringify(payload), ...values).changes
+        return (task.onlyIfNew ? add : put).run(kind, id, payload, ...values).changes
       }
       case 'use':
         return use.run(task.at, task.of, task.id).changes
@@ -76,8 +79,10 @@ export function createDocumentStore(
   )
   const one = (row: Row | undefined) => (row === undefined ? undefined : toDocument(row))
   return {
-    put: async (document, onlyIfNew = false) =>
-      void (await run({ kind: 'document', verb: 'put', document, onlyIfNew })),
+    put: async (document, onlyIfNew = false) => {
+      const encoded = { ...document, payload: encodePayload(document) }
+      await run({ kind: 'document', verb: 'put', document: encoded, onlyIfNew })
+    },
     find: async (kind, id) => one(byId.get(kind, id)),
     findByAlias: async (kind, alias) => one(byAlias.get(kind, alias)),
     list: async (kind) => lasting.all(kind).map(toDocument),
