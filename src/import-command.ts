@@ -63,9 +63,10 @@ export async function runImportCommand(args: readonly string[], readConfig: () =
   try {
     await run(asked, config, input, counts, report.tell)
   } catch (error) {
-    const { created, updated, skipped } = counts
-    if (created + updated + skipped === 0) throw inWords(error)
-    process.stdout.write(summary(counts))
+    const { created, updated, skipped, rejected } = counts
+    const areIn = created + updated + skipped
+    if (areIn + rejected > 0) process.stdout.write(summary(counts))
+    if (areIn === 0) throw inWords(error)
     throw new Error(`${inWords(error).message}. What came before is in; the same command goes on from there`)
   } finally {
     report.close()

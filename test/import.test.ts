@@ -462,6 +462,27 @@ describe('an import that does not come to its end', () => {
       .map((id) => JSON.stringify(named(id)))
       .join('\n')
 
+  it('tells of every row before the place where the file is cut off', async () => {
+    const { folder, take, path } = trial()
+    const rows = range(100).map((id) => named(id, id === 51 ? { email: 'none' } : {}))
+    const cut = JSON.stringify({ users: rows }).slice(0, -2)
+    const report = path('report')
+    for (const counted of [told(99, 0, 0, 1), told(0, 0, 99, 1)]) {
+      const ended = await take(cut, ['--report', report])
+      expect(ended).toMatchObject({ code: 1, stdout: counted })
+      expect(ended.stderr).toContain('The file ends in the middle, in line 1. What came before is in')
+      expect(JSON.parse(readFileSync(report, 'utf8'))).toMatchObject({ line: 1, id: 51, rejected: true })
+    }
+    expect(kept(folder).users).toHaveLength(99)
+  })
+
+  it('tells of who was rejected, also where nobody is in', async () => {
+    const { take } = trial()
+    const ended = await take(`[${JSON.stringify(named(7, { email: 'none' }))}`)
+    expect(ended).toMatchObject({ code: 1, stdout: told(0, 0, 0, 1) })
+    expect(ended.stderr).toMatch(/^line 1 \(id 7\): email .*\n.*The file ends in the middle, in line 1\n$/)
+  })
+
   it('says that the file changed while it was read', async () => {
     const { folder, path } = trial()
     const file = path('people.ndjson')

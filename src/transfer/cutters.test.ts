@@ -11,7 +11,7 @@ type Shown = readonly [line: number, text: string] | readonly [line: number, pro
 function cut(cutter: Cutter, text: string, size = 7): Shown[] {
   const bytes = Buffer.from(text)
   const shown: Shown[] = []
-  const show = (pieces: readonly Piece[]) => {
+  const show = (pieces: Iterable<Piece>) => {
     for (const piece of pieces)
       shown.push(
         'bytes' in piece ? [piece.line, String(piece.bytes)] : [piece.line, piece.problem, 'problem'],
@@ -167,6 +167,18 @@ describe('a database of json-server', () => {
     ['"users"', 'stops being JSON in line 1'],
   ])('is told to be broken where it is: %s', (text, complaint) => {
     for (const size of chunkSizes) expect(() => cut(createJsonCutter(), text, size)).toThrow(complaint)
+  })
+
+  test.each(chunkSizes)('gives everybody before the place where it is broken (%i)', (size) => {
+    const bytes = Buffer.from('{"users": [{"id":1},\n{"id":2} {"id":3}]}')
+    const cutter = createJsonCutter()
+    const shown: string[] = []
+    expect(() => {
+      for (let at = 0; at < bytes.length; at += size)
+        for (const piece of cutter.push(bytes.subarray(at, at + size)))
+          shown.push('bytes' in piece ? String(piece.bytes) : piece.problem)
+    }).toThrow('stops being JSON in line 2')
+    expect(shown).toEqual(['{"id":1}', '{"id":2}'])
   })
 
   test.each(chunkSizes)(

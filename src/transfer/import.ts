@@ -54,7 +54,10 @@ interface UnderWay {
   readonly settled: Promise<Settled>
 }
 
-/** @throws DirectoryError `unavailable` or `outcome_unknown` where the store can not go on; what was counted is in */
+/**
+ * @throws DirectoryError `unavailable` or `outcome_unknown` where the store can not go on, or what `people` throws;
+ * by then all that became of other rows is counted and told
+ */
 export async function importPeople(
   people: AsyncIterable<Person>,
   counts: Counts,
@@ -67,14 +70,14 @@ export async function importPeople(
   async function finishOldest(): Promise<void> {
     const [oldest] = underWay
     if (oldest === undefined) return
-    const { outcome, told } = await oldest.settled
     underWay.shift()
+    const { outcome, told } = await oldest.settled
     for (const key of oldest.keys) keysUnderWay.delete(key)
     counts[outcome]++
     if (told !== undefined) options.onTold({ line: oldest.line, ...told })
   }
 
-  for await (const person of people) {
+  async function begin(person: Person): Promise<void> {
     const keys = 'problems' in person ? [] : keysOf(person)
     // Of two rows that are after the same, the one that comes first in the file gets it.
     while (underWay.length >= window || keys.some((key) => keysUnderWay.has(key))) await finishOldest()
@@ -88,7 +91,14 @@ export async function importPeople(
     settled.catch(() => {})
     underWay.push({ line: person.line, keys, settled })
   }
-  while (underWay.length > 0) await finishOldest()
+
+  try {
+    for await (const person of people) await begin(person)
+    while (underWay.length > 0) await finishOldest()
+  } catch (error) {
+    while (underWay.length > 0) await finishOldest().catch(() => {})
+    throw error
+  }
 }
 
 function rejection(id: number | undefined, problems: readonly Problem[]): Settled {

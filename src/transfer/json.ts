@@ -124,7 +124,7 @@ export function createJsonCutter(limit = maxPiece): JsonCutter {
 
   return {
     others,
-    push(chunk) {
+    *push(chunk) {
       const pieces: Piece[] = []
       for (let at = 0; at < chunk.length; ) {
         if (value === undefined) {
@@ -143,8 +143,8 @@ export function createJsonCutter(limit = maxPiece): JsonCutter {
           value = createValue(line, expected !== 'value')
         }
         at = follow(chunk, at, value, pieces)
+        yield* pieces.splice(0)
       }
-      return pieces
     },
     end() {
       if (expected !== 'nothing') throw new BrokenFile(`The file ends in the middle, in line ${line}`)

@@ -10,9 +10,9 @@ export type Piece =
 export interface Cutter {
   /**
    * The pieces that are complete with this chunk, in order.
-   * @throws BrokenFile where what follows can not be told apart any more
+   * @throws BrokenFile after them where what follows can not be told apart any more
    */
-  readonly push: (chunk: Buffer) => readonly Piece[]
+  readonly push: (chunk: Buffer) => Iterable<Piece>
   /** The rest. @throws BrokenFile where the file ends too early */
   readonly end: () => readonly Piece[]
 }
