@@ -132,3 +132,15 @@ export async function signedIn(
   if (access_token === undefined) throw new Error(`no token: ${answer.status}`)
   return { authorization: `Bearer ${access_token}` }
 }
+
+/** The header with an access token of a service's (RFC 6749, section 4.4). */
+export async function serviceToken(roster: TestApp): Promise<{ readonly authorization: string }> {
+  const { id, secret } = await client(roster, { scopes: ['read', 'write'] })
+  const answer = await fetch(`${roster.url}/oauth/token`, {
+    method: 'POST',
+    headers: { authorization: `Basic ${btoa(`${id}:${secret}`)}` },
+    body: new URLSearchParams({ grant_type: 'client_credentials', scope: 'read write' }),
+  })
+  const { access_token } = (await answer.json()) as { access_token: string }
+  return { authorization: `Bearer ${access_token}` }
+}

@@ -4,12 +4,11 @@ import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import type { FieldName } from '../../directory/fields.ts'
 import type { Patch } from '../../directory/patch.ts'
-import { lackOfScope } from '../../directory/policy.ts'
 import { context } from '../contract.ts'
 import { entityTag } from '../request.ts'
 import { readFields, readTexts, type Sent, tellIgnored } from './decode.ts'
 import { judgePassword } from './password.ts'
-import { credentialsNeeded, type People } from './people.ts'
+import { type People, requireScope } from './people.ts'
 import { encodeAccount, encodeUser, properties } from './wire.ts'
 
 export interface AccountOptions {
@@ -27,7 +26,7 @@ export interface AccountOptions {
 export function createAccount({ directory, people, passwords, verifyToken }: AccountOptions) {
   return {
     create: async (request: FastifyRequest, reply: FastifyReply) => {
-      requireAdmin(request)
+      requireScope(request, 'admin')
       const { patch, password, ignored, problems } = decodeNew(await readFields(request))
       // Hashing is dear, so first it is seen whether it is worth it.
       await directory.create(context(request), { patch, required, problems, dryRun: true })
@@ -40,7 +39,7 @@ export function createAccount({ directory, people, passwords, verifyToken }: Acc
     },
 
     search: async (request: FastifyRequest) => {
-      requireAdmin(request)
+      requireScope(request, 'admin')
       const { kind, value } = decodeSearch(request.query as Query)
       // Who was removed keeps their names, and this is how it is found out who has one.
       const user = await directory.find(context(request), kind, value, { removedToo: true })
@@ -59,12 +58,6 @@ export function createAccount({ directory, people, passwords, verifyToken }: Acc
 }
 
 const noTokens = refusal('unauthenticated', 'There are no such tokens here: ROSTER_JWT_SECRET is not set')
-
-function requireAdmin({ actor }: FastifyRequest): void {
-  if (actor.kind === 'anonymous') throw new DirectoryError(credentialsNeeded)
-  const lack = lackOfScope(actor, 'admin')
-  if (lack !== undefined) throw new DirectoryError(lack)
-}
 
 const required: readonly FieldName[] = ['username', 'email']
 

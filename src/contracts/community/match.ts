@@ -3,7 +3,7 @@ import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import { readJson } from '../body.ts'
 import { context } from '../contract.ts'
-import { type People, personOf } from './people.ts'
+import { type People, requireScope } from './people.ts'
 import { encodeItem } from './wire.ts'
 
 /** Names that can be asked for at once. */
@@ -12,7 +12,7 @@ const most = 100
 /** `POST /api/v2/user/match/`: of a list of usernames, the people who have them, in its order. */
 export function createMatch({ directory, people }: { directory: Directory; people: People }) {
   return async (request: FastifyRequest) => {
-    if (request.actor.kind !== 'key') personOf(request)
+    requireScope(request, 'read')
     const { names, problem } = decode(request)
     if (problem !== undefined)
       throw new DirectoryError(refusal('invalid', 'The request is not valid', [problem]))

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Community, faultsOf, startCommunity } from '../../../test/community.ts'
-import { authorize, client, createBrowser, password, person } from '../../../test/oauth.ts'
+import { authorize, client, createBrowser, password, person, serviceToken } from '../../../test/oauth.ts'
 
 /** Every route of one's own data, with tokens of the authorization server. */
 
@@ -100,14 +100,12 @@ test('with a token that may read, a person reads what is theirs, and changes not
 })
 
 test('with a token of a service, nothing is one’s own', async () => {
-  const service = await client(roster, { scopes: ['read', 'write'] })
-  const answer = await fetch(`${roster.url}/oauth/token`, {
-    method: 'POST',
-    headers: { authorization: `Basic ${btoa(`${service.id}:${service.secret}`)}` },
-    body: new URLSearchParams({ grant_type: 'client_credentials', scope: 'read write' }),
-  })
-  const { access_token } = (await answer.json()) as { access_token: string }
-  const headers = { authorization: `Bearer ${access_token}` }
-  for (const [line, body] of [...reads, ...writes])
-    expect([line, (await roster.call(to(line, id), body, headers)).status]).toEqual([line, 403])
+  const service = await serviceToken(roster)
+  for (const [line, body] of [...reads, ...writes]) {
+    const { status, text } = await roster.call(to(line, id), body, service)
+    expect([line, status, text]).toEqual([
+      ...[line, 403],
+      expect.stringContaining('an API key or a service is none'),
+    ])
+  }
 })

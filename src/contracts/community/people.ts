@@ -1,9 +1,10 @@
 import type { FastifyRequest } from 'fastify'
+import type { Scope } from '../../directory/actor.ts'
 import { noCounters } from '../../directory/counters.ts'
 import { userNotFound } from '../../directory/decision.ts'
 import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError, refusal } from '../../directory/errors.ts'
-import { permit } from '../../directory/policy.ts'
+import { lackOfScope, permit } from '../../directory/policy.ts'
 import { isVisible, parseId, type User } from '../../directory/user.ts'
 import { context } from '../contract.ts'
 import type { Pictures, Shown } from './wire.ts'
@@ -78,14 +79,24 @@ export type People = ReturnType<typeof createPeople>
 
 /**
  * The person who asks.
- * @throws DirectoryError `unauthenticated` for nobody in particular, `forbidden` for a key, which is no person
+ * @throws DirectoryError `unauthenticated` for nobody in particular, `forbidden` for who is no person
  */
 export function personOf({ actor }: FastifyRequest): number {
   if (actor.kind === 'anonymous') throw new DirectoryError(credentialsNeeded)
   const id = actor.kind === 'person' ? parseId(actor.id ?? '') : undefined
   if (id === undefined)
-    throw new DirectoryError(refusal('forbidden', 'This is for people, and a key is none'))
+    throw new DirectoryError(refusal('forbidden', 'This is for people, and an API key or a service is none'))
   return id
+}
+
+/**
+ * For what is not public, and yet not about the caller.
+ * @throws DirectoryError `unauthenticated` for nobody in particular, `forbidden` for who has not the scope
+ */
+export function requireScope({ actor }: FastifyRequest, scope: Scope): void {
+  if (actor.kind === 'anonymous') throw new DirectoryError(credentialsNeeded)
+  const lack = lackOfScope(actor, scope)
+  if (lack !== undefined) throw new DirectoryError(lack)
 }
 
 export const accountBlocked = refusal('forbidden', 'This account is blocked')

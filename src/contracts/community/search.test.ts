@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { type Community, faultsOf, startCommunity } from '../../../test/community.ts'
+import { serviceToken } from '../../../test/oauth.ts'
 import type { Store } from '../../directory/store.ts'
 
 /** Lists of people: who is in them, in which order, and in which envelope. */
@@ -154,16 +155,18 @@ describe('search', () => {
   })
 })
 
-describe('the list', () => {
-  test('is for who is signed in, a key too', async () => {
-    expect(await roster.call('GET /api/v2/user/')).toMatchObject({ status: 401 })
-    expect(await roster.as(3, 'GET /api/v2/user/')).toMatchObject({ status: 200 })
-    const key = await roster.keyWith('read')
-    expect(await roster.call('GET /api/v2/user/', undefined, key)).toMatchObject({ status: 200 })
-    const blind = await roster.keyWith('write')
-    expect(await roster.call('GET /api/v2/user/', undefined, blind)).toMatchObject({ status: 403 })
-  })
+test.each([
+  ['GET /api/v2/user/', undefined],
+  ['POST /api/v2/user/match/', ['zora']],
+])('%s is for who is signed in, a key or a service too', async (line, body) => {
+  const blind = await roster.keyWith('write')
+  expect(await roster.call(line, body)).toMatchObject({ status: 401 })
+  expect(await roster.call(line, body, blind)).toMatchObject({ status: 403 })
+  const callers = [await roster.tokenOf(3), await roster.keyWith('read'), await serviceToken(roster)]
+  for (const caller of callers) expect(await roster.call(line, body, caller)).toMatchObject({ status: 200 })
+})
 
+describe('the list', () => {
   test('filters as documented', async () => {
     expect(await found('?search=zo', 3)).toEqual(['Zoe_1', 'zora', 'abe'])
     expect(await found('?username=zo&description=hills', 3)).toEqual(['Zoe_1', 'zora'])

@@ -6,7 +6,7 @@ import type { User } from '../../directory/user.ts'
 import { context, goneSignal } from '../contract.ts'
 import { decodeFlag } from './decode.ts'
 import { decodePage, lastOf, linker, natural, neighbours, type Query } from './pages.ts'
-import { credentialsNeeded, type People } from './people.ts'
+import { type People, requireScope } from './people.ts'
 import { encodeItem, encodeUser } from './wire.ts'
 
 export interface SearchOptions {
@@ -48,7 +48,7 @@ export function createSearch({ directory, people }: SearchOptions) {
 
   return {
     list: async (request: FastifyRequest, reply: FastifyReply) => {
-      if (request.actor.kind === 'anonymous') throw new DirectoryError(credentialsNeeded)
+      requireScope(request, 'read')
       return send(request, reply, decodeList(request.query as Query), whole(request))
     },
 
