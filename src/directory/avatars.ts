@@ -13,6 +13,8 @@ export interface ListedAvatar extends Avatar {
   readonly primary: boolean
 }
 
+type Asked = 'read' | 'update'
+
 interface Changing extends Preconditions {
   readonly id: number
   readonly patch: Patch
@@ -28,10 +30,10 @@ export interface AvatarsOptions {
 
 const noAvatar = refusal('not_found', 'There is no such avatar in the list')
 
-/** The use cases of the list that people choose their avatar from: for whoever may change them. */
+/** The use cases of the list that people choose their avatar from. */
 export function createAvatars({ store, now, update }: AvatarsOptions) {
-  async function owner({ actor }: Context, id: number): Promise<User> {
-    allow(actor, 'update', id)
+  async function owner({ actor }: Context, id: number, action: Asked = 'update'): Promise<User> {
+    allow(actor, action, id)
     return seen(await store.get(id))
   }
 
@@ -41,8 +43,8 @@ export function createAvatars({ store, now, update }: AvatarsOptions) {
     return found
   }
 
-  async function list(context: Context, id: number): Promise<readonly ListedAvatar[]> {
-    const { avatar: own } = await owner(context, id)
+  async function list(context: Context, id: number, action?: Asked): Promise<readonly ListedAvatar[]> {
+    const { avatar: own } = await owner(context, id, action)
     return (await store.pictures.avatars(id)).map((avatar) => ({
       ...avatar,
       primary: avatar.picture === own,
@@ -51,7 +53,7 @@ export function createAvatars({ store, now, update }: AvatarsOptions) {
 
   return {
     /** All of them, in the order in which they came. */
-    avatars: list,
+    avatars: (context: Context, id: number) => list(context, id, 'read'),
 
     /** Adds a picture that has been stored. The record stays as it is. */
     async addAvatar(context: Context, id: number, picture: string): Promise<ListedAvatar> {

@@ -15,7 +15,7 @@ import type { Rules } from './field-types.ts'
 import { createReading } from './reading.ts'
 import { begun, comesFirst, recall, replay, type Told, wholeOf } from './receipt.ts'
 import { createRunning } from './running.ts'
-import type { Settings } from './settings.ts'
+import { type Settings, usualSettings } from './settings.ts'
 import { maxBatch, type Outcome, type Store } from './store.ts'
 import type { User } from './user.ts'
 
@@ -267,11 +267,15 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
     /** Addresses that are replaced once they are confirmed. */
     emailChanges,
 
-    /** Sets those that are named. What may be set to what, the caller has judged. */
-    async set({ actor }: Context, id: number, settings: Partial<Settings>): Promise<void> {
+    /**
+     * Sets those that are named. What may be set to what, the caller has judged.
+     * @returns all, as they are then
+     */
+    async set({ actor }: Context, id: number, settings: Partial<Settings>): Promise<Settings> {
       allow(actor, 'update', id)
       seen(await store.get(id))
-      await store.settings.set(id, settings)
+      if (Object.keys(settings).length > 0) await store.settings.set(id, settings)
+      return { ...usualSettings, ...(await store.settings.get(id)) }
     },
   }
 }

@@ -144,20 +144,29 @@ describe('scopes', () => {
     return 'refusal' in permission ? permission.refusal.code : permission.relation
   }
 
-  test.each(actions)('%s needs its own scope, or admin, which holds every other', (action) => {
-    const wanting = needed[action] === 'read' ? 'write' : 'read'
-    expect(permit(key(wanting), action, userId)).toEqual({
-      refusal: {
-        code: 'forbidden',
-        message: `The scope ${needed[action]} is needed for this`,
-        problems: [],
-        lack: { error: 'insufficient_scope', scope: needed[action] },
-      },
-    })
-    expect(outcome(person(userId, wanting), action)).toBe('forbidden')
-    expect(outcome(key(), action)).toBe('forbidden')
-    expect(outcome(key('admin'), action)).toBe('admin')
+  test('view needs none from who has credentials, but without read only for what everybody sees', () => {
+    for (const actor of [key('write'), key(), person(userId, 'write')])
+      expect(permit(actor, 'view', userId)).toEqual({ relation: 'peer', fields: new Set(public_) })
+    expect(outcome(key('admin'), 'view')).toBe('admin')
   })
+
+  test.each(actions.filter((action) => action !== 'view'))(
+    '%s needs its own scope, or admin, which holds every other',
+    (action) => {
+      const wanting = needed[action] === 'read' ? 'write' : 'read'
+      expect(permit(key(wanting), action, userId)).toEqual({
+        refusal: {
+          code: 'forbidden',
+          message: `The scope ${needed[action]} is needed for this`,
+          problems: [],
+          lack: { error: 'insufficient_scope', scope: needed[action] },
+        },
+      })
+      expect(outcome(person(userId, wanting), action)).toBe('forbidden')
+      expect(outcome(key(), action)).toBe('forbidden')
+      expect(outcome(key('admin'), action)).toBe('admin')
+    },
+  )
 
   test.each(actions)('%s: who shows no credentials is asked for them', (action) => {
     const nobody: Actor = { kind: 'anonymous', id: null, scopes: [], contract: 'adoption' }

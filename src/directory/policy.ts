@@ -35,7 +35,7 @@ type MaskName = keyof typeof masks
 
 /**
  * Who may do what: action × relation → the fields it may touch; `none` forbids the action. `read` is for
- * whole records, `view` for what a contract shows to everybody.
+ * whole records, `view` for what a contract shows to everybody: who lacks its scope is a peer there.
  */
 export const policy = {
   read: { scope: 'read', self: 'every', peer: 'none', service: 'every', admin: 'every' },
@@ -61,9 +61,10 @@ export type Permission =
  */
 export function permit(actor: Actor, action: Action, userId: number | undefined): Permission {
   const rule = policy[action]
-  const relation = relationOf(actor, userId)
   const refused = lackOfScope(actor, rule.scope)
-  if (refused !== undefined) return { refusal: refused }
+  const isStranger = action === 'view' && refused?.code === 'forbidden'
+  if (refused !== undefined && !isStranger) return { refusal: refused }
+  const relation = isStranger ? 'peer' : relationOf(actor, userId)
   if (rule[relation] === 'none') return { refusal: refusal('forbidden', 'This is not permitted to you') }
   return { relation, fields: masks[rule[relation]] }
 }

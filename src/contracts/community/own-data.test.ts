@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type Community, faultsOf, startCommunity } from '../../../test/community.ts'
+import { type Community, faultsOf, formData, startCommunity } from '../../../test/community.ts'
 import { authorize, client, createBrowser, password, person, serviceToken } from '../../../test/oauth.ts'
 
 /** Every route of one's own data, with tokens of the authorization server. */
@@ -44,6 +44,7 @@ type Line = readonly [line: string, body: unknown, status: number]
 const reads: readonly Line[] = [
   ['GET /api/v2/user/me/', undefined, 200],
   ['GET /api/v2/user/me/avatar/', undefined, 200],
+  ['GET /api/v2/user/avatar/', undefined, 200],
   ['GET /api/v2/user/:id/settings/', undefined, 200],
   ['POST /api/v2/sso/signin/', '', 200],
 ]
@@ -58,17 +59,22 @@ const writes: readonly Line[] = [
 const to = (line: string, of: number) => line.replace(':id', String(of))
 const hasId = ([line]: Line) => line.includes(':id')
 
+/** Does what a person with these scopes may do with what is theirs. */
+async function doAll(lines: readonly Line[], scopes: string) {
+  let own = await tokenWith(scopes)
+  for (const [line, body, status] of lines) {
+    const sent = line.startsWith('PUT') ? { username: ann.username } : body
+    expect([line, (await roster.call(to(line, id), sent, own)).status]).toEqual([line, status])
+    if (line.includes('password')) {
+      ann = { ...ann, password: next }
+      own = await tokenWith(scopes)
+    }
+  }
+}
+
 describe('with a token that may read and write', () => {
   test('a person does everything with what is theirs, and nothing with what is not', async () => {
-    let own = await tokenWith('read write')
-    for (const [line, body, status] of [...reads, ...writes]) {
-      const sent = line.startsWith('PUT') ? { username: ann.username } : body
-      expect([line, (await roster.call(to(line, id), sent, own)).status]).toEqual([line, status])
-      if (line.includes('password')) {
-        ann = { ...ann, password: next }
-        own = await tokenWith('read write')
-      }
-    }
+    await doAll([...reads, ...writes], 'read write')
   })
 
   test('others’ is not theirs', async () => {
@@ -97,6 +103,33 @@ test('with a token that may read, a person reads what is theirs, and changes not
     expect(answer.headers['www-authenticate']).toMatch(/error="insufficient_scope", scope="write"/)
   }
   expect(await roster.everything()).toEqual(before)
+})
+
+test('with a token that may write, a person changes what is theirs, and is shown what came of it alone', async () => {
+  const own = await tokenWith('write')
+  for (const [line] of reads) {
+    const answer = await roster.call(to(line, id), line.startsWith('POST') ? '' : undefined, own)
+    expect([line, answer.status]).toEqual([line, 403])
+    expect(answer.headers['www-authenticate']).toMatch(/error="insufficient_scope", scope="read"/)
+  }
+  const mine = { date_of_birth: '1991-03-08', position_lat_lng: '44.4983,11.3407' }
+  for (const sent of [{ body: mine }, formData(mine)]) {
+    const { body, headers = {} } = sent as { body: unknown; headers?: object }
+    const answer = await roster.call(`PATCH /api/v2/user/${id}/`, body, { ...own, ...headers })
+    expect(answer).toMatchObject({ status: 200, body: mine })
+  }
+  await doAll(writes, 'write')
+})
+
+test('with a token that may not read, a person sees of everybody what nobody in particular does', async () => {
+  const own = await tokenWith('write')
+  for (const line of ['GET /api/v2/user/:id/', 'GET /api/v2/user/:id/counters/', 'GET /api/v2/user/search/'])
+    for (const of of [id, 3]) {
+      const [seen, shown] = [await roster.call(to(line, of), undefined, own), await roster.call(to(line, of))]
+      expect([line, seen.status, seen.body]).toEqual([line, 200, shown.body])
+    }
+  const near = await roster.call('GET /api/v2/user/search/?user_position=1', undefined, own)
+  expect([near.status, faultsOf(near)]).toEqual([403, ['non_field_errors: permission_denied']])
 })
 
 test('with a token of a service, nothing is one’s own', async () => {

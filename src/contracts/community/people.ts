@@ -25,8 +25,15 @@ export interface PeopleOptions {
 export function createPeople({ directory, picturesAt, publicUrl }: PeopleOptions) {
   const originOf = (request: FastifyRequest) => publicUrl ?? originFrom(request)
 
-  /** Everything that is needed to show some people, in one query for all of them. */
-  async function show(request: FastifyRequest, users: readonly User[]): Promise<readonly Shown[]> {
+  /**
+   * Everything that is needed to show some people, in one query for all of them.
+   * @param did what they are shown after: who may update all of somebody is shown what came of it
+   */
+  async function show(
+    request: FastifyRequest,
+    users: readonly User[],
+    did: 'view' | 'update' = 'view',
+  ): Promise<readonly Shown[]> {
     const of = context(request)
     const counters =
       users.length === 0
@@ -39,7 +46,7 @@ export function createPeople({ directory, picturesAt, publicUrl }: PeopleOptions
     return users.map((user) => ({
       user,
       counters: counters.get(user.id) ?? noCounters,
-      seesAll: seesAll(request, user.id),
+      seesAll: seesAll(request, user.id, did),
       pictures,
     }))
   }
@@ -71,7 +78,8 @@ export function createPeople({ directory, picturesAt, publicUrl }: PeopleOptions
     originOf,
     pictures: (request: FastifyRequest) => picturesAt(originOf(request)),
     show,
-    showOne: async (request: FastifyRequest, user: User) => (await show(request, [user]))[0] as Shown,
+    showOne: async (request: FastifyRequest, user: User, did?: 'update') =>
+      (await show(request, [user], did))[0] as Shown,
   }
 }
 
@@ -110,8 +118,8 @@ export function knownId(request: FastifyRequest<ById>): number {
   return id
 }
 
-function seesAll({ actor }: FastifyRequest, id: number): boolean {
-  const permission = permit(actor, 'view', id)
+function seesAll({ actor }: FastifyRequest, id: number, action: 'view' | 'update'): boolean {
+  const permission = permit(actor, action, id)
   return 'fields' in permission && permission.fields.has('date_of_birth')
 }
 

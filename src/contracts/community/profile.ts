@@ -23,15 +23,15 @@ export interface ProfileOptions {
 export function createProfile({ directory, people, pictures }: ProfileOptions) {
   const update = createPictureUpdate({ directory, pictures })
 
-  async function send(request: FastifyRequest, reply: FastifyReply, user: User) {
+  async function send(request: FastifyRequest, reply: FastifyReply, user: User, did?: 'update') {
     // Counters have no version, and others see less, so nothing is ever answered with 304.
     reply.header('etag', entityTag(user))
-    return encodeUser(await people.showOne(request, user))
+    return encodeUser(await people.showOne(request, user, did))
   }
 
   /** @throws DirectoryError `forbidden` for who is blocked */
   async function self(request: FastifyRequest): Promise<User> {
-    const user = await directory.view(context(request), personOf(request))
+    const user = await directory.get(context(request), personOf(request))
     if (user.status === 'blocked') throw new DirectoryError(accountBlocked)
     return user
   }
@@ -65,7 +65,7 @@ export function createProfile({ directory, people, pictures }: ProfileOptions) {
         const asked = { ...preconditions, id, patch: sent.patch, required, problems, showsDerived: true }
         const { user } = await update(context(request), asked, came)
         tellIgnored(reply, sent.ignored)
-        return send(request, reply, user)
+        return send(request, reply, user, 'update')
       })
     }
 

@@ -42,7 +42,7 @@ export function createSearch({ directory, people }: SearchOptions) {
   async function ownPlace(request: FastifyRequest): Promise<Place | undefined> {
     const { actor } = request
     if (actor.kind !== 'person') return undefined
-    const user = await directory.view(context(request), Number(actor.id))
+    const user = await directory.get(context(request), Number(actor.id))
     return placeOf(user.position_lat_lng ?? user.location_lat_lng ?? '')
   }
 

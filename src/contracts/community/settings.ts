@@ -23,9 +23,9 @@ export function createSettings({
       const { settings, ignored, problems } = decode(await readFields(request))
       if (problems.length > 0)
         throw new DirectoryError(refusal('invalid', 'The request is not valid', problems))
-      if (Object.keys(settings).length > 0) await directory.set(context(request), id, settings)
+      const all = await directory.set(context(request), id, settings)
       tellIgnored(reply, ignored)
-      return encode(await directory.settings(context(request), id))
+      return encode(all)
     },
   }
 }
