@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { DirectoryError, refusal, unavailable } from '../directory/errors.ts'
+import { createPace } from './pace.ts'
 import { headLength } from './sniff.ts'
 
 /**
@@ -51,7 +52,14 @@ export interface SpoolOptions {
 /** Milliseconds after which a file is one that a killed process has left behind. */
 const leftAfter = 3_600_000
 
+/**
+ * Chunks of all uploads, of some 64 kB, that are taken at once, and the milliseconds before the next: some 60 MB
+ * a second, more than can be decoded, and little enough for others not to notice.
+ */
+const pace = [2, 2] as const
+
 export function createSpool({ folder, maxBytes, maxUploads = 200 }: SpoolOptions): Spool {
+  const turn = createPace(...pace)
   let under = 0
   let made = 0
   let ready: Promise<void> | undefined
@@ -78,6 +86,7 @@ export function createSpool({ folder, maxBytes, maxUploads = 200 }: SpoolOptions
       let size = 0
       async function* look(source: AsyncIterable<Buffer>) {
         for await (const chunk of source) {
+          await turn()
           size += chunk.length
           if (size > maxBytes) throw new DirectoryError(tooLarge(maxBytes))
           if (head.length < headLength) head = Buffer.concat([head, chunk]).subarray(0, headLength)
