@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createConnection, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { Writable } from 'node:stream'
 import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
@@ -184,6 +185,28 @@ describe('the sender', () => {
       expect(remark()).toBeUndefined()
     },
   )
+
+  test('tries one that a server hangs up on more and more seldom, though others are taken in between', async () => {
+    const { url, received } = await server(undefined, {
+      onRcptTo: ({ address }, _session, done) => done(address.startsWith('cut') ? says(421) : null),
+    })
+    const { id } = await mail({ to: 'cut@example.com' })
+    const { start, wake } = sender(url, { pause: 50 })
+    const failures = () =>
+      lines.map((line) => JSON.parse(line)).filter(({ mail, verdict }) => mail === id && verdict === 'away')
+    const db = new DatabaseSync(join(folder, 'roster.db'), { readOnly: true })
+    onTestFinished(() => db.close())
+    const due = db.prepare('SELECT due_at FROM outbox WHERE id = ? AND taken_until IS NULL')
+    start()
+    for (let n = 1; n <= 5; n++) {
+      const { time } = await until(() => failures()[n - 1])
+      const at = await until(() => due.get(id)?.due_at)
+      expect(Number(at) - time).toBeGreaterThanOrEqual(50 * 2 ** (n - 1))
+      await mail()
+      wake()
+      await until(() => received.length === n)
+    }
+  })
 
   test('keeps everything while nobody is there', async () => {
     const { url, port, close } = await startMailServer()

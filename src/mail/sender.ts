@@ -119,7 +119,8 @@ export function createSender({ outbox, kinds = {}, compose, deliver, now, log, p
     let rest = growing(taken.tries, longestPause)
     if (verdict === 'away') {
       outage = { since: outage?.since ?? now(), tries: attempt, reason }
-      rest = growing(attempt, longestOutage)
+      // Where others are taken in between, it is this one that the server can not bear.
+      rest = growing(Math.max(attempt, taken.tries), longestOutage)
     }
     log.warn({ mail: taken.id, kind: taken.kind, tries: taken.tries, reason, verdict }, 'mail not sent yet')
     await outbox.postpone(taken, now() + rest)
