@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { createDatabase, type Database } from '../../../test/postgres.ts'
-import type { ListQuery } from '../../directory/query.ts'
+import { database as databaseOfOwn, open } from '../../../test/postgres-store.ts'
+import type { ListQuery, Sortable } from '../../directory/query.ts'
 import type { Store } from '../../directory/store.ts'
 import { all, create, rules, times } from '../conformance.ts'
+import { createListReader } from './list.ts'
+import type { Statement } from './pool.ts'
 import { openPostgres } from './store.ts'
 
 let database: Database
@@ -23,7 +26,7 @@ afterAll(async () => {
 const page: ListQuery = { filters: [], sort: [], offset: 0, limit: 10, count: true }
 /** Each looks at everybody. */
 const slow: ListQuery = { ...page, search: { text: 'nobody', names: ['bio', 'first_name'] } }
-const by = (name: 'first_name' | 'phone', value: string): ListQuery => ({
+const by = (name: Sortable, value: string): ListQuery => ({
   ...page,
   filters: [{ name, comparison: 'eq', values: [value] }],
 })
@@ -79,4 +82,52 @@ describe('lists on PostgreSQL', () => {
       await Promise.allSettled([lateOne, other.close()])
     }
   })
+})
+
+interface Plan {
+  readonly 'Actual Rows': number
+  readonly 'Actual Loops': number
+  readonly 'Rows Removed by Filter'?: number
+  readonly Plans?: readonly Plan[]
+}
+
+/** How many rows the parts of a plan have looked at. */
+function rowsRead({ 'Actual Rows': rows, 'Actual Loops': loops, Plans = [], ...more }: Plan): number {
+  const own = (rows + (more['Rows Removed by Filter'] ?? 0)) * loops
+  return Plans.reduce((sum, part) => sum + rowsRead(part), own)
+}
+
+describe('lists by what few people share', () => {
+  const names = ['id', 'uid', 'email', 'username', 'ext_id', 'last_name', 'first_name', 'phone'] as const
+  const people = 20_000
+
+  test.for(['before', 'after'])(
+    'look at nobody else, %s the server knows how many there are',
+    async (when) => {
+      const { url, sql } = await databaseOfOwn()
+      await open(url)
+      const own = names.map((name) => (name === 'id' ? 'n' : `'${name}-' || n`))
+      await sql.unsafe(
+        `INSERT INTO users (status, version, created_at, updated_at, ${names.join()})
+         SELECT 'active', 1, n, n, ${own.join()} FROM generate_series(1, ${people}) AS n;
+       INSERT INTO claims (kind, key, user_id) SELECT kind, kind || '-' || n, n
+         FROM generate_series(1, ${people}) AS n, unnest('{uid,username,ext_id,email}'::text[]) AS kind`,
+      )
+      if (when === 'after') await sql.unsafe('ANALYZE')
+      const sent: Statement[] = []
+      const list = createListReader(async (statement) => {
+        sent.push(statement)
+        return await sql.unsafe(statement.text, [...(statement.parameters ?? [])])
+      })
+      for (const name of names)
+        for (const sort of [[], [{ name: 'created_at', descending: true } as const]]) {
+          const { users, total } = await list({ ...by(name, name === 'id' ? '77' : `${name}-77`), sort })
+          expect([users.map(({ id }) => id), total]).toEqual([[77], 1])
+        }
+      for (const { text, parameters = [] } of sent.filter(({ text }) => text.includes('FROM users'))) {
+        const [row] = await sql.unsafe(`EXPLAIN (ANALYZE, FORMAT JSON) ${text}`, [...parameters])
+        expect(rowsRead(row?.['QUERY PLAN'][0].Plan), text).toBeLessThan(20)
+      }
+    },
+  )
 })

@@ -1,10 +1,10 @@
 import { variantsOf, withoutCase } from '../../directory/caseless.ts'
 import { callerGone, unavailable } from '../../directory/errors.ts'
 import type { FieldName } from '../../directory/fields.ts'
-import { kindOf, type Listing, type ListQuery, type Sortable } from '../../directory/query.ts'
+import { conditionOf, kindOf, type Listing, type ListQuery, type Sortable } from '../../directory/query.ts'
 import type { User } from '../../directory/user.ts'
 import { isQuick } from '../sql/cost.ts'
-import { createLists, type Sql } from '../sql/list.ts'
+import { createLists, holders, type Sql } from '../sql/list.ts'
 import { type Counting, countingOf, createKept, type LogRow } from '../sql/totals.ts'
 import { createLogTail } from './log-tail.ts'
 import type { Row, Statement } from './pool.ts'
@@ -105,25 +105,26 @@ export function createListReader(read: Read) {
 
   /** Both are of the moment of their statement. */
   async function list(query: ListQuery, more: Partial<Statement>): Promise<Listing> {
+    const few = query.filters.flatMap((filter) => holders(conditionOf(filter)) ?? [])
     const users: User[] = []
-    for (const part of lists.page(query)) {
+    for (const part of lists.page(query, few)) {
       const page = part(users.length)
       const select = kept(numbered(`SELECT ${columns.join(', ')} FROM users ${page.sql}`, page))
       users.push(...(await read({ ...select, ...more })).map(toUser))
       if (users.length >= query.limit) break
     }
-    return { users, total: query.count ? await totalOf(query, more) : undefined }
+    return { users, total: query.count ? await totalOf(query, few, more) : undefined }
   }
 
-  async function totalOf(query: ListQuery, more: Partial<Statement>): Promise<number> {
-    const counting = countingOf(query)
-    if (counting === undefined) return (await count(query, more)).total
+  async function totalOf(query: ListQuery, few: readonly Sql[], more: Partial<Statement>): Promise<number> {
+    const counting = few.length > 0 ? undefined : countingOf(query)
+    if (counting === undefined) return (await count(lists.where(query, few), more)).total
     const { key } = counting
     const known = (await upToDate(counting)) ?? (await countedByOthers(counting))
     if (known !== undefined) return known
     // Before it is counted, so that what is not settled by then is told of afterwards.
     const counted = tail.look().then(async ({ settled }) => ({
-      ...(await count(query, more)),
+      ...(await count(lists.where(query), more)),
       settled,
       countedAt: Date.now(),
     }))
@@ -156,8 +157,7 @@ export function createListReader(read: Read) {
     return total
   }
 
-  async function count(query: ListQuery, more: Partial<Statement>) {
-    const where = lists.where(query)
+  async function count(where: Sql, more: Partial<Statement>) {
     const text = `SELECT count(*) AS total, pg_current_snapshot()::text AS snapshot FROM users WHERE ${where.sql}`
     const [row] = await read({ ...kept(numbered(text, where)), ...more })
     return { total: Number(row?.total), snapshot: String(row?.snapshot) }

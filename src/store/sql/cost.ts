@@ -2,7 +2,7 @@ import type { Filter, ListQuery, Sortable } from '../../directory/query.ts'
 
 /** Which lists cost little: what the stores' indexes have in common. */
 
-/** Values that few people share, and that an index leads to. */
+/** Values that few people share, and that an index or a claim leads to. */
 const rare: ReadonlySet<Sortable> = new Set([
   ...(['id', 'uid', 'email', 'username', 'ext_id', 'last_name', 'first_name'] as const),
 ])

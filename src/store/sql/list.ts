@@ -1,3 +1,4 @@
+import { type ClaimKind, claim } from '../../directory/claims.ts'
 import { catalogue } from '../../directory/fields.ts'
 import {
   type Comparable,
@@ -143,6 +144,23 @@ export function createLists({ column, contains }: Dialect) {
 
 /** @param found how many users the parts before had */
 export type Part = (found: number) => Sql
+
+/** What no index of users leads to, since the claims do. */
+export const claimed: ReadonlySet<string> = new Set<ClaimKind>(['uid', 'username', 'ext_id'])
+
+/**
+ * Whom a condition leads to by the claims that its values would make; whether the value is the same to the
+ * letter, the row tells.
+ */
+export function holders(condition: Condition): Sql | undefined {
+  if (condition.test !== 'in' || !claimed.has(condition.name)) return undefined
+  const keys = condition.values.map((value) => claim(condition.name as ClaimKind, String(value)).key)
+  const marks = keys.map(() => '?').join(', ')
+  return {
+    sql: `id IN (SELECT user_id FROM claims WHERE kind = ? AND key IN (${marks}))`,
+    values: [condition.name, ...keys],
+  }
+}
 
 /** What a list is sorted by: nothing more after the id, which no two users share. */
 function keysOf(sort: readonly Sort[]): readonly Sort[] {

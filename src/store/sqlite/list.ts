@@ -1,6 +1,5 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
 import { variantsOf } from '../../directory/caseless.ts'
-import { type ClaimKind, claim } from '../../directory/claims.ts'
 import { catalogue, type FieldName } from '../../directory/fields.ts'
 import {
   type Condition,
@@ -11,7 +10,7 @@ import {
   type Sortable,
 } from '../../directory/query.ts'
 import type { User } from '../../directory/user.ts'
-import { createLists, type Sql } from '../sql/list.ts'
+import { claimed, createLists, holders, type Sql } from '../sql/list.ts'
 import { countingOf, createKept } from '../sql/totals.ts'
 import { createLogTail } from './log-tail.ts'
 import { createMemoryIndex, type MemoryIndex } from './memory-index.ts'
@@ -50,16 +49,15 @@ export function createListReader(db: DatabaseSync) {
   /** Who comes into question, where something knows that better than the file's indexes of users. */
   function candidates({ filters }: ListQuery): Sql | undefined {
     for (const condition of filters.map(conditionOf)) {
-      if (condition.test !== 'in') continue
       const sql = holders(condition) ?? remembered(condition)
       if (sql !== undefined) return sql
     }
     return undefined
   }
 
-  function remembered({ name, values }: Matching): Sql | undefined {
-    if (!isRemembered(name)) return undefined
-    const ids = indexOf(name).find(values.map(String))
+  function remembered(condition: Condition): Sql | undefined {
+    if (condition.test !== 'in' || !isRemembered(condition.name)) return undefined
+    const ids = indexOf(condition.name).find(condition.values.map(String))
     return ids && { sql: `id IN (${ids.join(', ')})`, values: [] }
   }
 
@@ -170,21 +168,6 @@ function isScan({ filters, search, after }: ListQuery): boolean {
   return (
     after === undefined && (search !== undefined || filters.some(({ comparison }) => comparison === 'like'))
   )
-}
-
-type Matching = Extract<Condition, { test: 'in' | 'notIn' }>
-
-const claimed: ReadonlySet<string> = new Set<ClaimKind>(['uid', 'username', 'ext_id'])
-
-/** The holders of claims that the values would make; whether the value is the same to the letter, the row tells. */
-function holders({ name, values }: Matching): Sql | undefined {
-  if (!claimed.has(name)) return undefined
-  const keys = values.map((value) => claim(name as ClaimKind, String(value)).key)
-  const marks = keys.map(() => '?').join(', ')
-  return {
-    sql: `id IN (SELECT user_id FROM claims WHERE kind = ? AND key IN (${marks}))`,
-    values: [name, ...keys],
-  }
 }
 
 const indexed: ReadonlySet<string> = new Set([
