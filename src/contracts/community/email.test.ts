@@ -119,6 +119,27 @@ describe('for whom the backend speaks', () => {
   })
 })
 
+test('a confirmation that is not the last that is needed is told as such', async () => {
+  const both = await startCommunity({ ...postbox.settings, emailChange: 'confirm-both' })
+  try {
+    const id = await both.newPerson({ email: address() })
+    const [old, email] = [String((await both.store.get(id))?.email), address()]
+    const asked = await both.as(id, `PATCH ${at(id, 'change_email')}`, { new_email: email, confirm: true })
+    const { validation_code } = asked.body as { validation_code: string }
+    const send = (code: string) =>
+      both.call(`POST ${at(id, 'confirm_email')}`, { new_email: email, validation_code: code })
+    expect(await send(validation_code)).toMatchObject({
+      ...{ status: 204, headers: { 'roster-pending': 'email' } },
+    })
+    expect((await both.store.get(id))?.email).toBe(old)
+    const last = await send(await postbox.token(old))
+    expect([last.status, last.headers['roster-pending']]).toEqual([204, undefined])
+    expect((await both.store.get(id))?.email).toBe(email)
+  } finally {
+    await both.close()
+  }
+})
+
 describe('others', () => {
   test('are mailed the code, whatever they ask, alike for a taken address', async () => {
     const who = await person(roster)

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { EmailLimits } from '../../access/email-limits.ts'
 import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
-import { context } from '../contract.ts'
+import { context, markPending } from '../contract.ts'
 import { decodeFlag, readFields, readTexts, tellIgnored } from './decode.ts'
 import { type ById, knownId, type People } from './people.ts'
 
@@ -60,12 +60,14 @@ export function createEmail({ directory, people, limits }: EmailOptions) {
       if (problems.length > 0)
         throw new DirectoryError(refusal('invalid', 'The request is not valid', problems))
       const asked = { requestId: request.id, contract: request.actor.contract }
-      await named(emailChanges.confirm(asked, { token, userId, email }))
+      const { change } = await named(emailChanges.confirm(asked, { token, userId, email }))
       await isRight()
       tellIgnored(
         reply,
         ignored.filter((name) => name !== 'confirm'),
       )
+      // The old mailbox has to confirm as well.
+      if (change?.state === 'pending') markPending(reply, { pending: true })
       return reply.code(204).send()
     },
 
