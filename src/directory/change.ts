@@ -26,7 +26,8 @@ export interface Change {
   readonly kind: ChangeKind
   /**
    * That the password was changed is told, and nothing of what it was or is. Of an e-mail change its state
-   * is, before and after; where it stays pending, what was done to it.
+   * is, before and after; where it stays pending, what was done to it. The status is told where it changes,
+   * and always of somebody who had been removed.
    */
   readonly fields: { readonly [F in FieldName | 'status' | 'password' | 'email_change']?: FieldChange }
 }

@@ -3,7 +3,7 @@ import type { Claim } from './claims.ts'
 import type { Command } from './command.ts'
 import type { EmailChangeStep } from './email-change.ts'
 import { catalogue, type FieldName } from './fields.ts'
-import { claimsOf, type User } from './user.ts'
+import { claimsOf, isVisible, type User } from './user.ts'
 
 export interface Committed {
   readonly outcome: 'commit'
@@ -36,7 +36,9 @@ export function commit(
       ? after
       : { ...after, version: before.version + 1, updated_at: Math.max(command.at, before.updated_at) }
   const fields: { -readonly [N in keyof Change['fields']]: Change['fields'][N] } = {}
-  if (kind !== 'erased' && user.status !== (before?.status ?? 'active'))
+  // Whoever counts from the log has to know who was not there to be counted, before or after.
+  const isAside = before !== undefined && !isVisible(before)
+  if (kind !== 'erased' && (isAside || user.status !== (before?.status ?? 'active')))
     fields.status = [before?.status ?? null, user.status]
   for (const name of changed) {
     const old = before === undefined ? null : before[name]

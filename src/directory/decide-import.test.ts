@@ -134,6 +134,13 @@ describe('who is here', () => {
   })
 })
 
+test('that somebody who is changed was removed and stays so is told in the log', () => {
+  const source = { status: 'deleted' } as const
+  expect(judged(deleted, { source, update: true, patch: { phone: '1' } })).toMatchObject({
+    unit: { change: { kind: 'updated', fields: { phone: [null, '1'], status: ['deleted', 'deleted'] } } },
+  })
+})
+
 describe('a sample person who made room', () => {
   test('is followed by somebody new, who takes the place whole', () => {
     const decision = judged(vacated, { vacated: uid })

@@ -12,7 +12,7 @@ import {
 } from '../directory/query.ts'
 import type { Store } from '../directory/store.ts'
 import { isVisible, type User } from '../directory/user.ts'
-import { all, committed, create, type Fixture, lifecycle, update } from './conformance.ts'
+import { all, committed, create, type Fixture, importing, lifecycle, update } from './conformance.ts'
 
 /** What a list must hold: the part of the suite that compares stores with the plainest list there is. */
 
@@ -242,6 +242,24 @@ function listing(given: () => Fixture): void {
       }
     })
     await fc.assert(property, { numRuns: 12 })
+  })
+
+  it('counts nobody who was removed, whatever an import makes of them', async () => {
+    const { store } = given()
+    const ids = [1, 2].map(async () => (await committed(store, create({ interested_in: 'cats' }))).id)
+    const [removed = 0] = await Promise.all(ids)
+    await committed(store, lifecycle('remove', removed))
+    const totals = () =>
+      Promise.all(
+        ['cats', 'dogs'].map(async (value) => {
+          const filters: Filter[] = [{ name: 'interested_in', comparison: 'eq', values: [value] }]
+          return (await store.list({ filters, sort: [], offset: 0, limit: 10, count: true })).total
+        }),
+      )
+    expect(await totals()).toEqual([1, 0])
+    const source = { status: 'deleted' } as const
+    await committed(store, importing(removed, { interested_in: 'dogs' }, { source, update: true }))
+    expect(await totals()).toEqual([1, 0])
   })
 
   it('goes on after any position, in any order, and neither repeats nor loses anybody', async () => {
