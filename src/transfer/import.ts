@@ -135,17 +135,23 @@ function createPut({ directory, context, update, clear, secret, vacated }: Impor
         const settled = await putOver(row, problems, without)
         if (settled !== undefined) return settled
       }
-      const names = problems.map(({ field }) => field)
-      const more = names.filter(
-        (name) => isClearable(name) && clear.has(name) && !without.includes(name),
-      ) as Clearable[]
-      if (more.length === 0 || more.length < names.length) return rejection(id ?? row.id, problems)
+      const more = await clearableIn(row, error, id)
+      if (more.length < problems.length) return rejection(id ?? row.id, problems)
       return put(row, { id, without: [...without, ...more], left: [...left, ...problems] })
     }
   }
 
-  function isClearable(name: string | undefined): name is Clearable {
-    return name === 'email' || name === 'username'
+  /** What is to be cleared, of what is wrong: that which somebody else has, and a username that is none. */
+  async function clearableIn(
+    row: Row,
+    { code, problems }: DirectoryError,
+    id?: number,
+  ): Promise<Clearable[]> {
+    const names = [...clear].filter((name) => problems.some(({ field }) => field === name))
+    if (code === 'invalid') return names.filter((name) => name === 'username')
+    const holderOf = (name: Clearable) => find(name, String(row.patch[name]), { removedToo: true })
+    const holders = await Promise.all(names.map(holderOf))
+    return names.filter((_, n) => holders[n] !== undefined && holders[n].id !== id)
   }
 
   function asked(row: Row, { id, without }: Attempt) {
@@ -181,9 +187,13 @@ function createPut({ directory, context, update, clear, secret, vacated }: Impor
     return settled.outcome === 'rejected' && byUid === undefined && clear.has('email') ? undefined : settled
   }
 
-  async function find(kind: ClaimKind, value: string): Promise<User | undefined> {
+  async function find(
+    kind: ClaimKind,
+    value: string,
+    options?: { removedToo: true },
+  ): Promise<User | undefined> {
     try {
-      return await directory.find(context, kind, value)
+      return await directory.find(context, kind, value, options)
     } catch (error) {
       if (error instanceof DirectoryError && error.code === 'not_found') return undefined
       throw error
