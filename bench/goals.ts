@@ -1,5 +1,5 @@
 import type { Sample } from './load.ts'
-import { type Figures, json, number, postgresql, type Results, sqlite } from './results.ts'
+import { type Figures, json, number, pageBesideUpdates, postgresql, type Results, sqlite } from './results.ts'
 import { count } from './scenarios.ts'
 import { median } from './stats.ts'
 
@@ -78,6 +78,12 @@ export function goals({ memory, start, imports, run, rated }: Results, { ratio }
         ...under(20),
       })),
     ),
+    ...[sqlite, postgresql].map((on) => ({
+      measure: `${on === sqlite ? 'SQLite' : 'PostgreSQL'} GET a page of few, 1,000,000 users, p99 at 500/s beside 500 updates/s`,
+      value: rated.get(`${on('GET a page of few, with total', 1_000_000)}${pageBesideUpdates}`)?.p99,
+      unit: ' ms',
+      ...under(20),
+    })),
     ...[sqlite, postgresql].flatMap((on) =>
       [
         'search for a part that few have',

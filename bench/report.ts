@@ -22,6 +22,7 @@ ${run.missing.length > 0 ? `\nLeft out, since it is not here: ${run.missing.join
 Every update of Roster is validated, changes something, has its row in the change log, and is on disk before
 it is answered. The echo is \`node:http\` alone: it parses and answers JSON and keeps nothing. json-server 0.17.4
 (\`--quiet\`, its fastest) answers before its file is written, without a sync.
+What the other programs of this folder measured is in [MORE.md](MORE.md).
 
 ## Goals
 
@@ -77,7 +78,8 @@ function rateSection({ rated }: Results, chart: string): string {
 
 Requests leave at a fixed rate, half of what the server reached above, whether answers come or not (\`loadtest\`), and
 a request's time starts when it was due: nothing is hidden by a generator that waits. The last column is how late the
-generator itself was (p99), which is in the other columns too. Milliseconds. Beside sign-ins, 50 people sign in at
+generator itself was (p99), which is in the other columns too. Milliseconds. Pages beside updates, and these beside
+them, leave at 500 a second each. Beside sign-ins, 50 people sign in at
 once, and when all have been answered the next 50, from a process that takes its part of the processors too.
 
 ${chart}| what | requests/s due | sent | p50 | p90 | p99 | p99.9 | max | generator late |

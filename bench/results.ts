@@ -71,6 +71,9 @@ export const sqlite = (what: string, users: number) => `Roster SQLite ${what}, $
 export const postgresql = (what: string, users: number) => `Roster PostgreSQL ${what}, ${count(users)} users`
 export const json = (users: number) => `json-server PATCH, ${count(users)} users`
 
+/** What the name of a page ends with that was measured while people are updated. */
+export const pageBesideUpdates = ', beside as many updates'
+
 /** The layers of an update: the scenario that measures it, and in words. */
 export const steps = [
   ['echo PATCH', 'echo: `node:http` and JSON'],

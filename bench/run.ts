@@ -8,7 +8,7 @@ import { type Ground, prepareGround } from './ground.ts'
 import { type Imported, measureImport } from './import.ts'
 import { hasTool, loadAtRate, type Rated, type Sample } from './load.ts'
 import { report } from './report.ts'
-import { type Results, sqlite } from './results.ts'
+import { pageBesideUpdates, type Results, sqlite } from './results.ts'
 import { count, isSearch, kinds, matches, requestOf, type Scenario, scenarios, whats } from './scenarios.ts'
 import { apiKey } from './seed.ts'
 import { type StatementTimes, timeStatements } from './statements.ts'
@@ -25,6 +25,9 @@ npm run bench -- --quick                 the same in under three minutes, less e
 npm run bench -- --only sqlite,get       some of it, printed
   servers: ${whats.join(' ')}; kinds: ${kinds.join(' ')}
   --rounds N --seconds N --connections N --print`
+
+/** Pages, and updates beside them, a second. */
+const besideUpdates = 500
 
 /** Connections that the adapter keeps to PostgreSQL (src/store/postgres/store.ts). */
 const adapterConnections = 8
@@ -142,6 +145,17 @@ async function measureRates(
     const found = await loadAtRate(target, request, times)
     if (kind === 'patch') updated(found.answered, 0)
     rated.set(name, found)
+  }
+  for (const { name, what, users } of wanted.filter(({ kind }) => kind === 'filter')) {
+    progress(`beside updates: ${name}`)
+    const { target, updated } = await on.roster(what as 'sqlite' | 'postgres', users)
+    const times = { rate: besideUpdates, seconds: quick ? 2 : 10 }
+    const [pages, updates] = await Promise.all(
+      (['filter', 'patch'] as const).map((kind) => loadAtRate(target, requestOf(kind, users), times)),
+    )
+    updated((updates as Rated).answered, 0)
+    rated.set(`${name}${pageBesideUpdates}`, pages as Rated)
+    rated.set(`${name.replace(/GET .*,(?= [\d,]+ users)/, 'PATCH,')}, beside as many pages`, updates as Rated)
   }
   const asked = [sqlite('PATCH', 1000), sqlite('GET one', 1000)].flatMap((name) => {
     const found = rated.get(name)
