@@ -89,6 +89,7 @@ const store: Store = {
     used: async () => {},
   },
   list: async () => ({ users: [], total: 0 }),
+  listIds: async () => new Float64Array(),
   search: async () => ({ users: [], total: 0 }),
   prepareSearch: () => {},
   ready: async () => {},

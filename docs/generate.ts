@@ -74,6 +74,7 @@ const store = {
   },
   keys,
   list: absent,
+  listIds: absent,
   search: absent,
   prepareSearch: absent,
   ready: absent,

@@ -414,3 +414,57 @@ test('whoever sends mails is told of those that a batch brings, once it is commi
   expect(told).toBe(1)
   expect(await store.outbox.backlog()).toMatchObject({ count: 2 })
 })
+
+describe('a list of any length', () => {
+  const whole = { filters: [], offset: 0, limit: Number.POSITIVE_INFINITY, count: true } as const
+  const people = 2_500
+  const phoneOf = (id: number) => String((id * 7_919) % 10_000).padStart(4, '0')
+  const byPhone = Array.from({ length: people }, (_, n) => n + 1).toSorted((a, b) =>
+    phoneOf(a).localeCompare(phoneOf(b)),
+  )
+
+  test.each([
+    ['phone', byPhone],
+    ['created_at', byPhone.toSorted((a, b) => a - b)],
+  ] as const)('is sorted as often as one of 2,000, by %s', async (name, sorted) => {
+    for (let id = 1; id <= people; id += 1_000)
+      await directory.batch(
+        shop,
+        Array.from({ length: Math.min(1_000, people + 1 - id) }, (_, n): Operation => {
+          return { kind: 'create', patch: { phone: phoneOf(id + n) } }
+        }),
+      )
+    let sorts = 0
+    const counting: Store = {
+      ...store,
+      list(query, ...more) {
+        sorts += Number(query.sort.length > 0)
+        return store.list(query, ...more)
+      },
+      listIds(query) {
+        sorts++
+        return store.listIds(query)
+      },
+    }
+    const { walk } = createDirectory({
+      store: counting,
+      rules,
+      now: () => clock,
+      newChangeId: String,
+      newUid: String,
+    })
+    const { total, pieces } = await walk(shop, { ...whole, sort: [{ name, descending: false }] })
+    expect(total).toBe(people)
+    const seen: number[] = []
+    const [changed = 0, gone = 0] = sorted.slice(-2)
+    for await (const users of pieces) {
+      seen.push(...users.map(({ id }) => id))
+      if (seen.length !== 2_000) continue
+      // Who is erased meanwhile is left out, and who changes keeps the place.
+      await directory.erase(shop, { id: gone })
+      await directory.update(shop, { id: changed, patch: { phone: '0' } })
+    }
+    expect(seen).toEqual(sorted.filter((id) => id !== gone))
+    expect(sorts).toBe(2)
+  })
+})

@@ -4,7 +4,7 @@ import type { Counters } from './counters.ts'
 import { userNotFound } from './decision.ts'
 import type { Context } from './directory.ts'
 import { DirectoryError } from './errors.ts'
-import { type Conditions, type Listing, type ListQuery, positionOf } from './query.ts'
+import { type Conditions, type Filter, type Listing, type ListQuery, positionOf } from './query.ts'
 import type { Found, SearchQuery } from './search.ts'
 import { type Settings, usualSettings } from './settings.ts'
 import type { Store } from './store.ts'
@@ -96,9 +96,8 @@ export function createReading(store: Store) {
     async walk({ actor }: Context, query: ListQuery, signal?: AbortSignal): Promise<Walk> {
       allow(actor, 'read', undefined)
       if (isEverybody(query)) return { total: undefined, pieces: walkAll(store, query) }
-      const list = (part: Partial<ListQuery>) => store.list({ ...query, ...part }, signal)
-      const first = await list({ limit: Math.min(query.limit, pieceSize) })
-      return { total: first.total, pieces: walkOn(list, query, first.users) }
+      const first = await store.list({ ...query, limit: Math.min(query.limit, pieceSize) }, signal)
+      return { total: first.total, pieces: walkOn(store, query, first.users, signal) }
     },
 
     /** All visible users that fit, in the order of their ids, page by page: as many as a reader takes, no more. */
@@ -131,19 +130,26 @@ async function* walkAll(store: Store, conditions: Conditions): AsyncGenerator<re
   }
 }
 
+/** Sorting everybody anew for each piece would take time that grows with the square of how many there are. */
 async function* walkOn(
-  list: (part: Partial<ListQuery>) => Promise<Listing>,
+  store: Store,
   query: ListQuery,
   first: readonly User[],
+  signal: AbortSignal | undefined,
 ): AsyncGenerator<readonly User[]> {
-  let users = first
-  for (let left = query.limit; users.length > 0; ) {
-    yield users
-    const last = users.at(-1)
-    left -= users.length
-    if (last === undefined || users.length < pieceSize || left <= 0) return
-    const after = positionOf(last, query.sort)
-    const limit = Math.min(left, pieceSize)
-    users = (await list({ offset: 0, count: false, after, limit })).users
+  const last = first.at(-1)
+  if (last === undefined) return
+  yield first
+  const limit = Math.min(query.limit - first.length, Number.MAX_SAFE_INTEGER)
+  if (first.length < pieceSize || limit === 0) return
+  const rest = { ...query, offset: 0, count: false }
+  const ids = await store.listIds({ ...rest, limit, after: positionOf(last, query.sort) }, signal)
+  for (let at = 0; at < ids.length; at += pieceSize) {
+    const piece = [...ids.subarray(at, at + pieceSize)]
+    const among: Filter = { name: 'id', comparison: 'eq', values: piece.map(String) }
+    const filters = [...query.filters, among]
+    const { users } = await store.list({ ...rest, filters, sort: [], limit: pieceSize }, signal)
+    const byId = new Map(users.map((user) => [user.id, user]))
+    if (users.length > 0) yield piece.flatMap((id) => byId.get(id) ?? [])
   }
 }

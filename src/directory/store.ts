@@ -101,6 +101,8 @@ export interface Store {
    * @param signal tells that nobody waits for it any more; then it rejects, if it has not begun
    */
   readonly list: (query: ListQuery, signal?: AbortSignal) => Promise<Listing>
+  /** The ids of those users, in the same order, for who reads more of them than fit into memory. */
+  readonly listIds: (query: ListQuery, signal?: AbortSignal) => Promise<Float64Array>
   /** People as other people look for them; what was acknowledged before is in it, and the signal is that of `list`. */
   readonly search: (query: SearchQuery, signal?: AbortSignal) => Promise<Found>
   /** Begins what the first search would have to wait for, beside everything else; where that is little, nothing. */

@@ -287,6 +287,9 @@ function listing(given: () => Fixture): void {
       }
       const whole = { filters: [], sort, offset: 0, limit: 1000, count: false }
       expect(seen).toEqual(listOf(everyone.users, whole).ids)
+      const rest = { ...whole, after: positionOf(everyone.users[limit] as User, sort), limit: 25 }
+      const ids = await store.listIds(rest)
+      expect([...ids]).toEqual(listOf(everyone.users, rest).ids)
     })
     await fc.assert(property, { numRuns: 40 })
   })

@@ -115,7 +115,7 @@ describe('lists by what few people share', () => {
       )
       if (when === 'after') await sql.unsafe('ANALYZE')
       const sent: Statement[] = []
-      const list = createListReader(async (statement) => {
+      const { list } = createListReader(async (statement) => {
         sent.push(statement)
         return await sql.unsafe(statement.text, [...(statement.parameters ?? [])])
       })

@@ -105,7 +105,7 @@ export function createListReader(read: Read) {
 
   /** Both are of the moment of their statement. */
   async function list(query: ListQuery, more: Partial<Statement>): Promise<Listing> {
-    const few = query.filters.flatMap((filter) => holders(conditionOf(filter)) ?? [])
+    const few = fewOf(query)
     const users: User[] = []
     for (const part of lists.page(query, few)) {
       const page = part(users.length)
@@ -114,6 +114,10 @@ export function createListReader(read: Read) {
       if (users.length >= query.limit) break
     }
     return { users, total: query.count ? await totalOf(query, few, more) : undefined }
+  }
+
+  function fewOf({ filters }: ListQuery): readonly Sql[] {
+    return filters.flatMap((filter) => holders(conditionOf(filter)) ?? [])
   }
 
   async function totalOf(query: ListQuery, few: readonly Sql[], more: Partial<Statement>): Promise<number> {
@@ -174,9 +178,28 @@ export function createListReader(read: Read) {
     return { rows: told, snapshot: String(rows[0]?.snapshot) }
   }
 
-  return async (query: ListQuery, signal?: AbortSignal): Promise<Listing> => {
-    if (signal?.aborted) throw callerGone()
-    if (isQuick(query, besides)) return list(query, {})
-    return inTurn(() => list(query, { answerWithin: longest }), signal)
+  /** As one text: so many rows would each be an object. */
+  async function idsOf(query: ListQuery): Promise<Float64Array> {
+    const found: number[] = []
+    for (const part of lists.page(query, fewOf(query))) {
+      const page = part(found.length)
+      const text = `SELECT array_to_string(ARRAY(SELECT id FROM users ${page.sql}), ',') AS ids`
+      const [row] = await read({ ...numbered(text, page), answerWithin: longest })
+      for (const id of String(row?.ids).match(/\d+/g) ?? []) found.push(Number(id))
+    }
+    return Float64Array.from(found)
+  }
+
+  return {
+    async list(query: ListQuery, signal?: AbortSignal): Promise<Listing> {
+      if (signal?.aborted) throw callerGone()
+      if (isQuick(query, besides)) return list(query, {})
+      return inTurn(() => list(query, { answerWithin: longest }), signal)
+    },
+
+    async listIds(query: ListQuery, signal?: AbortSignal): Promise<Float64Array> {
+      if (signal?.aborted) throw callerGone()
+      return inTurn(() => idsOf(query), signal)
+    },
   }
 }

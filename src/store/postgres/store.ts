@@ -200,6 +200,7 @@ export async function openPostgres({
     emailChanges,
     settings,
     list: (query, signal) => track(() => units.list(query, signal)),
+    listIds: (query, signal) => track(() => units.listIds(query, signal)),
     search: (query, signal) => track(() => searching.search(query, signal)),
     prepareSearch: () => {
       const found = track(() => units.read({ text: 'SELECT max(id) AS id FROM users', parameters: [] }))

@@ -85,7 +85,7 @@ export function createUnits({ query }: Pick<Pool, 'query'>) {
       }
     },
 
-    list: createListReader(read),
+    ...createListReader(read),
 
     /** Those of the claims that somebody else than the user holds. */
     async taken(claims: readonly Claim[], userId: number): Promise<Claim[]> {

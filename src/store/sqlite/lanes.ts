@@ -3,7 +3,16 @@ import { callerGone, unavailable } from '../../directory/errors.ts'
 import type { Listing, ListQuery } from '../../directory/query.ts'
 import { isQuick } from '../sql/cost.ts'
 import { isRemembered } from './list.ts'
-import type { FromReader, PackedUsers, ReaderOptions, ToReader } from './reader.ts'
+import type {
+  Asked,
+  FromReader,
+  PackedUsers,
+  Read,
+  ReaderOptions,
+  ReadIds,
+  ReadUsers,
+  ToReader,
+} from './reader.ts'
 import { unpack } from './rows.ts'
 
 /**
@@ -13,6 +22,7 @@ import { unpack } from './rows.ts'
  */
 export interface Lanes {
   readonly list: (query: ListQuery, signal?: AbortSignal) => Promise<Listing>
+  readonly listIds: (query: ListQuery, signal?: AbortSignal) => Promise<Float64Array>
   readonly close: () => Promise<void>
 }
 
@@ -27,7 +37,12 @@ export function createLanes(path: string): Lanes {
     scanned: createLane(path, mostSlow),
   }
   return {
-    list: (query, signal) => lanes[laneOf(query)].list(query, signal),
+    async list(query, signal) {
+      const { users, total } = await lanes[laneOf(query)].read<ReadUsers>({ query }, signal)
+      return { users: (JSON.parse(users) as PackedUsers).map(unpack), total }
+    },
+    listIds: async (query, signal) =>
+      (await lanes[laneOf(query)].read<ReadIds>({ idsOf: query }, signal)).ids,
     close: async () => void (await Promise.all(Object.values(lanes).map((lane) => lane.close()))),
   }
 }
@@ -43,8 +58,8 @@ function laneOf(query: ListQuery): 'indexed' | 'remembered' | 'scanned' {
 const youngSize = 4
 
 interface Job {
-  readonly query: ListQuery
-  readonly resolve: (listing: Listing) => void
+  readonly asked: Asked
+  readonly resolve: (read: Read) => void
   readonly reject: (error: Error) => void
 }
 
@@ -80,10 +95,7 @@ function createLane(path: string, most: number) {
     const job = underWay
     underWay = undefined
     if ('failed' in message) job?.reject(message.failed)
-    else {
-      const users = (JSON.parse(message.users) as PackedUsers).map(unpack)
-      job?.resolve({ users, total: message.total })
-    }
+    else job?.resolve(message)
     next()
   }
 
@@ -93,23 +105,24 @@ function createLane(path: string, most: number) {
     waiting.delete(job)
     underWay = job
     worker ??= start()
-    post(worker, { query: job.query })
+    post(worker, job.asked)
   }
 
   return {
-    list(query: ListQuery, signal?: AbortSignal): Promise<Listing> {
-      return new Promise((resolve, reject) => {
+    /** Each kind of question has its own kind of answer. */
+    read<R extends Read>(asked: Asked, signal?: AbortSignal): Promise<R> {
+      return new Promise<Read>((resolve, reject) => {
         if (closing) return reject(unavailable('The store has been closed'))
         if (waiting.size >= most) return reject(unavailable('Too many lists are waiting'))
         if (signal?.aborted) return reject(callerGone())
-        const job: Job = { query, resolve, reject }
+        const job: Job = { asked, resolve, reject }
         // What nobody waits for any more is not read.
         signal?.addEventListener('abort', () => {
           if (waiting.delete(job)) reject(callerGone())
         })
         waiting.add(job)
         next()
-      })
+      }) as Promise<R>
     },
 
     async close(): Promise<void> {

@@ -47,12 +47,12 @@ export function createListReader(db: DatabaseSync) {
   }
 
   /** Who comes into question, where something knows that better than the file's indexes of users. */
-  function candidates({ filters }: ListQuery): Sql | undefined {
+  function candidates({ filters }: ListQuery): readonly Sql[] {
     for (const condition of filters.map(conditionOf)) {
       const sql = holders(condition) ?? remembered(condition)
-      if (sql !== undefined) return sql
+      if (sql !== undefined) return [sql]
     }
-    return undefined
+    return []
   }
 
   function remembered(condition: Condition): Sql | undefined {
@@ -88,16 +88,15 @@ export function createListReader(db: DatabaseSync) {
 
   function read(query: ListQuery): Listing {
     const few = candidates(query)
-    const more = few === undefined ? [] : [few]
-    if (!query.count) return { users: pageOf(query, more), total: undefined }
+    if (!query.count) return { users: pageOf(query, few), total: undefined }
     let found: readonly number[] | undefined
     const count = () => {
-      if (few !== undefined || !isScan(query)) return countUsers(lists.where(query, more), isAnybody(query))
-      found = idsOf({ ...query, offset: 0, limit: -1 })
+      if (few.length > 0 || !isScan(query)) return countUsers(lists.where(query, few), isAnybody(query))
+      found = idsOf({ ...query, offset: 0, limit: -1 }, few)
       return found.length
     }
-    const total = few === undefined ? totalOf(query, count) : count()
-    if (found === undefined) return { users: pageOf(query, more), total }
+    const total = few.length === 0 ? totalOf(query, count) : count()
+    if (found === undefined) return { users: pageOf(query, few), total }
     return { users: usersInOrder(found.slice(query.offset, query.offset + query.limit)), total }
   }
 
@@ -133,10 +132,10 @@ export function createListReader(db: DatabaseSync) {
     return ids.flatMap((id) => byId.get(id) ?? [])
   }
 
-  function idsOf(query: ListQuery): number[] {
+  function idsOf(query: ListQuery, more: readonly Sql[]): number[] {
     const ids: number[] = []
-    for (const part of lists.page(query)) {
-      const { sql, values } = part(0)
+    for (const part of lists.page(query, more)) {
+      const { sql, values } = part(ids.length)
       const statement = db.prepare(`SELECT id FROM users ${sql}`)
       statement.setReturnArrays(true)
       for (const row of statement.iterate(...values.map(toSql))) ids.push((row as unknown as [number])[0])
@@ -153,6 +152,9 @@ export function createListReader(db: DatabaseSync) {
   return {
     /** A page, and the total as it is at the same moment. */
     list: (query: ListQuery): Listing => inTransaction(() => read(query)),
+
+    listIds: (query: ListQuery): Float64Array =>
+      inTransaction(() => Float64Array.from(idsOf(query, candidates(query)))),
 
     /** Takes in what was written meanwhile, so that the next list need not. */
     catchUp: (): void => inTransaction(() => indexes.forEach((index) => void index.catchUp())),

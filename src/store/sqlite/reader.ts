@@ -12,11 +12,14 @@ export interface ReaderOptions {
   readonly path: string
 }
 
-export type ToReader = { readonly query: ListQuery } | { readonly close: true }
+/** Of a list its users are wanted, or all their ids. */
+export type Asked = { readonly query: ListQuery } | { readonly idsOf: ListQuery }
+export type ToReader = Asked | { readonly close: true }
 /** The users as JSON text, as between the writer and the main thread. */
-export type FromReader =
-  | { readonly users: string; readonly total: number | undefined }
-  | { readonly failed: Error }
+export type ReadUsers = { readonly users: string; readonly total: number | undefined }
+export type ReadIds = { readonly ids: Float64Array }
+export type Read = ReadUsers | ReadIds
+export type FromReader = Read | { readonly failed: Error }
 
 export type PackedUsers = readonly Packed[]
 
@@ -35,9 +38,10 @@ function serve(port: MessagePort, { path }: ReaderOptions): void {
     if (left-- > 0) reader.catchUp()
   }, betweenLooks).unref()
 
-  function answer(query: ListQuery): FromReader {
+  function answer(asked: Asked): FromReader {
     try {
-      const { users, total } = reader.list(query)
+      if ('idsOf' in asked) return { ids: reader.listIds(asked.idsOf) }
+      const { users, total } = reader.list(asked.query)
       return { users: JSON.stringify(users.map(pack)), total }
     } catch (error) {
       return { failed: error instanceof Error ? error : new Error(String(error)) }
@@ -52,7 +56,7 @@ function serve(port: MessagePort, { path }: ReaderOptions): void {
       return
     }
     left = looks
-    port.postMessage(answer(message.query))
+    port.postMessage(answer(message))
   })
 }
 

@@ -85,6 +85,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
         listing.users.forEach(cache.refresh)
         return listing
       },
+      listIds: lanes.listIds,
       search: searching.search,
       prepareSearch: () => {
         if (isWorthPreparing(reader.newestId())) searching.prepare()
@@ -119,6 +120,7 @@ export async function joinSqlite(options: SqliteOptions): Promise<Store> {
     ...reader.reads,
     ...writes(send, reader.db),
     list: async (query) => createListReader(reader.db).list(query),
+    listIds: async (query) => createListReader(reader.db).listIds(query),
     search: searching.search,
     prepareSearch: searching.prepare,
     ready: async () => {},
