@@ -85,6 +85,25 @@ export function decodePreconditions({
   return { problems, ifMatch: ifMatch ?? undefined, ifNoneMatch: ifNoneMatch ?? undefined }
 }
 
+/** The conditional headers that were sent, each a problem, for what has no version to make it depend on. */
+export function conditionsOf(
+  request: Pick<FastifyRequest, 'headers'>,
+  message = 'must be left out: there is no ETag here',
+): Problem[] {
+  return refuseHeaders(request, ['If-Match', 'If-None-Match'], message)
+}
+
+/** Of some headers those that were sent, each a problem: who sends one relies on it. */
+export function refuseHeaders(
+  { headers }: Pick<FastifyRequest, 'headers'>,
+  names: readonly string[],
+  message: string,
+): Problem[] {
+  return names
+    .filter((name) => headers[name.toLowerCase()] !== undefined)
+    .map((property) => ({ property, location: 'header', message }))
+}
+
 // With the empty elements that section 5.6.1.2 wants recipients to overlook.
 const tagList =
   /^[\s,]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:\s*,[\s,]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*[\s,]*$/

@@ -127,7 +127,7 @@ export function createEmailChanges({
 
   /** By a token that somebody was sent. */
   async function prove(
-    { requestId, contract }: Anonymous,
+    { requestId, contract, dryRun }: Anonymous,
     { token, userId, changeId: said, email }: Shown,
     stepOn: (change: EmailChange) => Promise<Step>,
   ): Promise<StepResult> {
@@ -140,7 +140,10 @@ export function createEmailChanges({
       (email === undefined || claim('email', email).key === claim('email', found.newEmail).key)
     if (!isMeant) throw useless
     const actor: Actor = { kind: 'anonymous', id: null, scopes: [], contract }
-    const result = await take({ actor, requestId }, found.userId, found.id, { missing: useless, stepOn })
+    const result = await take({ actor, requestId, dryRun }, found.userId, found.id, {
+      missing: useless,
+      stepOn,
+    })
     const after = await store.emailChanges.get(found.id)
     return { ...result, change: after && shown(after) }
   }
@@ -253,7 +256,7 @@ export function createEmailChanges({
 type Step = ChangeEmail['step']
 
 /** Whoever has been sent a mail needs no more to be let in than what it says. */
-export interface Anonymous {
+export interface Anonymous extends Pick<Request, 'dryRun'> {
   readonly requestId: string
   readonly contract: string
 }

@@ -4,6 +4,7 @@ import type { Directory } from '../../directory/directory.ts'
 import type { Problem } from '../../directory/errors.ts'
 import { namesTwice, readJsonObject } from '../body.ts'
 import { context } from '../contract.ts'
+import { conditionsOf } from '../request.ts'
 import { sendPreview } from './answer.ts'
 import { isPatchType, patchTypes } from './decode.ts'
 import { type Ids, thisOne } from './ids.ts'
@@ -66,14 +67,4 @@ function changeOf(value: unknown): CounterChange | undefined {
   if (more.length > 0 || typeof number !== 'number' || !Number.isSafeInteger(number)) return undefined
   if (verb === 'set') return { set: number }
   return verb === 'increment' ? { increment: number } : undefined
-}
-
-/** Counters have no version, so nothing can be made to depend on one. */
-export function conditionsOf(
-  { headers }: FastifyRequest,
-  message = 'must be left out: there is no ETag here',
-): Problem[] {
-  return ['If-Match', 'If-None-Match']
-    .filter((name) => headers[name.toLowerCase()] !== undefined)
-    .map((property) => ({ property, location: 'header', message }))
 }

@@ -73,6 +73,7 @@ export const emailChangeDocs = {
   },
   confirm: {
     ...common,
+    querystring,
     params: ofChange,
     summary: 'Confirm a change by what was mailed; no other credentials are needed',
     body: token,
@@ -80,6 +81,7 @@ export const emailChangeDocs = {
   },
   revert: {
     ...common,
+    querystring,
     params: ofChange,
     summary: 'Undo a change by what was mailed to the old address; tokens issued before end',
     body: token,

@@ -415,6 +415,36 @@ describe('a link', () => {
       expect(again).toMatchObject({ status: 410, text: expect.stringContaining('of no use any more') })
   })
 
+  test('is tried before it is used, and by nothing that is not to be had there', async () => {
+    const ann = await somebody()
+    const [old, email] = [await verified(ann), address()]
+    const { id } = (await ann.call('POST /email-changes', { email })).body as Change
+    await postbox.next(old)
+    const step = async (name: string, token: string, query = '', headers = {}) =>
+      roster.call(`POST ${ann.path}/email-changes/${id}/${name}${query}`, { token }, headers)
+    async function isTried(name: string, token: string, changes: object) {
+      const before = await roster.everything()
+      const body = { dry_run: true, status: 200, user: null, changes }
+      expect(await step(name, token, '?dry_run=true')).toMatchObject({ status: 200, body })
+      expect(await step(name, `${token}x`, '?dry_run=true')).toMatchObject({ status: 400, body: useless })
+      const headers = { 'if-match': '"999"', 'if-none-match': '*', 'idempotency-key': 'mine' }
+      expect(await step(name, token, '?dry_run=yes&x=1', headers)).toMatchObject({
+        status: 400,
+        body: {
+          details: {
+            ...{ 'If-Match': [expect.any(String)], 'If-None-Match': [expect.any(String)] },
+            ...{ 'Idempotency-Key': [expect.any(String)], dry_run: [expect.any(String)] },
+            x: ['Unknown parameter: x'],
+          },
+        },
+      })
+      expect(await roster.everything()).toEqual(before)
+      expect(await step(name, token)).toMatchObject({ status: 200 })
+    }
+    await isTried('confirm', await postbox.token(email), { email: { old, new: email } })
+    await isTried('revert', await postbox.token(old), { email: { old: email, new: old } })
+  })
+
   test('undoes a change from the old mailbox: once, tokens end, and not where somebody else has the address', async () => {
     const ann = await somebody()
     const old = await verified(ann)

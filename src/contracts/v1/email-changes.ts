@@ -6,8 +6,8 @@ import type { StepResult } from '../../directory/email-changes.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import { readJsonObject } from '../body.ts'
 import { context } from '../contract.ts'
+import { conditionsOf, refuseHeaders } from '../request.ts'
 import { previewOf, sendPreview } from './answer.ts'
-import { conditionsOf } from './counters.ts'
 import { isPlainJson } from './decode.ts'
 import type { Ids } from './ids.ts'
 import { decodeOptions, markReplay } from './options.ts'
@@ -46,8 +46,9 @@ export function createEmailChangeRoutes({ directory, ids, limits }: EmailChanges
 
   /** By a token alone: whoever has it has read the mail. */
   function byToken(step: 'confirm' | 'revert') {
-    return async (request: FastifyRequest<ByChange>) => {
+    return async (request: FastifyRequest<ByChange>, reply: FastifyReply) => {
       const { values, problems } = readValues(request, ['token'])
+      const { dryRun, problems: unsound } = decodeOptions(request)
       if (problems.length === 0 && typeof values.token !== 'string')
         problems.push({
           property: 'token',
@@ -56,12 +57,15 @@ export function createEmailChangeRoutes({ directory, ids, limits }: EmailChanges
       const { id, change_id: changeId } = request.params
       const userId = await ids(id)
       const isRight = await limits.tryToken(request.ip)
-      if (problems.length > 0)
-        throw new DirectoryError(refusal('invalid', 'The request is not valid', problems))
+      const keyed = refuseHeaders(request, ['Idempotency-Key'], isOnceAnyway)
+      const all = [...unsound, ...keyed, ...conditionsOf(request), ...problems]
+      if (all.length > 0) throw new DirectoryError(refusal('invalid', 'The request is not valid', all))
       const shown = { token: String(values.token), userId, changeId }
-      const asked = { requestId: request.id, contract: request.actor.contract }
+      const asked = { requestId: request.id, contract: request.actor.contract, dryRun }
       const result = await emailChanges[step](asked, shown)
       await isRight()
+      // Who reads somebody's mail is not shown their record.
+      if (dryRun) return sendPreview(reply, { ...previewOf(result, encodeUser), user: null })
       return result.change && encodeChange(result.change)
     }
   }
@@ -111,6 +115,8 @@ export function createEmailChangeRoutes({ directory, ids, limits }: EmailChanges
     revert: byToken('revert'),
   }
 }
+
+const isOnceAnyway = 'must be left out: a token is good once, and nobody in particular has a key'
 
 /** The members of a JSON body that has these and no others; where there are none to have, the body may be empty. */
 function readValues(request: FastifyRequest, names: readonly string[]) {
