@@ -18,6 +18,7 @@ import { previewing } from './conformance/previewing.ts'
 import { finding, paging } from './conformance/reading.ts'
 import { repeating } from './conformance/repeating.ts'
 import { searching } from './conformance/searching.ts'
+import { keepingSettings } from './conformance/settings.ts'
 import { updating } from './conformance/updating.ts'
 
 export * from './conformance/commands.ts'
@@ -56,6 +57,7 @@ export function storeConformance(name: string, open: () => Promise<Fixture>): vo
       keepingMails,
       keepingKeys,
       keepingPictures,
+      keepingSettings,
       changingEmail,
     ])
       cases(given)

@@ -3,7 +3,9 @@ import { readSettings, writeSettings } from '../sql/settings.ts'
 import { toWriteError } from './connection.ts'
 import { patience, type Row, type Statement } from './pool.ts'
 
-const write = writeSettings(['$1', ...settingNames.map((_, at) => `$${at + 2}::int`)])
+const given = ['$1', ...settingNames.map((_, at) => `$${at + 2}::int`)]
+// An erasure waits for it, or is waited for.
+const write = writeSettings(given, 'FOR NO KEY UPDATE')
 
 /**
  * Settings. Setting them does the same however often it is done, so it is tried again like reading.
