@@ -8,6 +8,7 @@ import { createEmailLimits, newSecret } from './access/email-limits.ts'
 import { createGate } from './access/gate.ts'
 import { createKeys, recogniseKeys } from './access/keys.ts'
 import { createLimits } from './access/limits.ts'
+import { createMisses } from './access/misses.ts'
 import { recogniseOutsideTokens } from './access/outside-issuers.ts'
 import { createPasswords } from './access/passwords.ts'
 import { createPeople } from './access/people.ts'
@@ -138,7 +139,7 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
   }
   app.addHook('onListen', async () => mailing.start())
   app.addHook('onClose', mailing.close)
-  servePictures(app, pictures)
+  servePictures(app, { pictures, misses: createMisses(Date.now) })
   app.addHook('onClose', passwords.close)
   app.addHook('onClose', closePictures)
   app.addHook('onClose', writeDownUses(authenticator, log))

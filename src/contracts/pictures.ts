@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Update } from '../directory/command.ts'
 import type { Context, Directory, Result } from '../directory/directory.ts'
 import { DirectoryError, type Problem, refusal } from '../directory/errors.ts'
@@ -6,7 +7,8 @@ import type { PictureKind } from '../directory/picture.ts'
 import type { User } from '../directory/user.ts'
 import { type Files, fileName, sizes } from '../media/formats.ts'
 import type { Pictures } from '../media/pictures.ts'
-import type { Spooled, Upload } from '../media/spool.ts'
+import type { Sender, Spooled, Upload } from '../media/spool.ts'
+import { goneSignal } from './contract.ts'
 
 /** Pictures in requests and answers, the same for every contract that has them. */
 
@@ -28,15 +30,21 @@ export function picturePaths(kind: PictureKind, user: User): Readonly<Record<str
 /** Keeps a file of the request's until the request is over. */
 export type Take = (bytes: Readable) => Promise<Spooled>
 
+/** Whose uploads are counted together: the actor's, through whichever contract. */
+export function senderOf({ actor: { kind, id } }: FastifyRequest, reply: FastifyReply): Sender {
+  return { name: `${kind}:${id}`, gone: goneSignal(reply) }
+}
+
 /** Does work that takes files, and removes them whatever comes of it. */
 export async function receiving<T>(
   pictures: Pick<Pictures, 'receive'>,
+  sender: Sender,
   work: (take: Take) => Promise<T>,
 ): Promise<T> {
   let opening: Promise<Upload> | undefined
   try {
     return await work(async (bytes) => {
-      opening ??= pictures.receive()
+      opening ??= pictures.receive(sender)
       return (await opening).take(bytes)
     })
   } finally {

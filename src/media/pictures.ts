@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
-import { unavailable } from '../directory/errors.ts'
+import { callerGone, unavailable } from '../directory/errors.ts'
 import type { PictureKind, PictureStore } from '../directory/picture.ts'
 import { isReference, type PictureFiles } from './files.ts'
 import { type Files, fileName, formatNames, sizes } from './formats.ts'
 import type { Renderer } from './renderer.ts'
 import { sniff } from './sniff.ts'
 import type { Spool, Spooled } from './spool.ts'
+import { createTurns } from './turns.ts'
 
 export interface PicturesOptions {
   readonly store: Pick<PictureStore, 'note'>
@@ -23,11 +24,13 @@ export type Pictures = ReturnType<typeof createPictures>
 export type Rendered = { readonly files: Files } | { readonly problem: string }
 
 export function createPictures({ store, files, renderer, spool, now }: PicturesOptions) {
+  const turn = takeTurnsToRead()
+
   return {
     /** Bytes that a file may have. */
     maxBytes: spool.maxBytes,
 
-    /** Begins to take the files of a request. Rejects with a DirectoryError `unavailable` where too many are on their way. */
+    /** Begins to take the files of a request. Rejects with a DirectoryError where too many are on their way. */
     receive: spool.open,
 
     /** What a file's first bytes tell, at no cost: what is wrong with it, if they tell that. */
@@ -35,12 +38,13 @@ export function createPictures({ store, files, renderer, spool, now }: PicturesO
 
     /**
      * Decodes a file, and makes of it what is kept.
-     * Rejects with a DirectoryError `unavailable` where too much is to be decoded.
+     * Rejects with a DirectoryError `unavailable` where too much is to be decoded, or the sender has gone.
      */
     async render(kind: PictureKind, file: Spooled): Promise<Rendered> {
       const format = sniff(file.head)
       if (format === undefined) return { problem: judgeHead(file) ?? notOne }
-      const reply = await renderer.render({ path: file.path, format, kind })
+      const reply = await renderer.render({ path: file.path, format, kind }, file.gone)
+      if (file.gone.aborted) throw callerGone()
       return 'files' in reply ? { files: new Map(reply.files) } : reply
     },
 
@@ -64,15 +68,36 @@ export function createPictures({ store, files, renderer, spool, now }: PicturesO
       throw unavailable('The picture can not be stored now')
     },
 
-    /** A file of a picture; undefined where there is none of that name. */
-    read: async (picture: string, file: string): Promise<Uint8Array | undefined> =>
-      isReference(picture) && known.has(file) ? files.get(picture, file) : undefined,
+    /**
+     * A file of a picture; undefined where there is none.
+     * Rejects with a DirectoryError `unavailable` where too many are being read, or nobody waits for it any more.
+     */
+    async read(picture: string, file: string, gone?: AbortSignal): Promise<Uint8Array | undefined> {
+      if (!isPictureFile(picture, file)) return undefined
+      const endTurn = await turn('', gone)
+      try {
+        return await files.get(picture, file)
+      } finally {
+        endTurn()
+      }
+    },
   }
+}
+
+/** What is read is in memory as a whole, or a request to the bucket. */
+function takeTurnsToRead() {
+  const refuse = () => unavailable('Too many pictures are being read')
+  return createTurns({ atOnce: 32, maxWaiting: 1_000, refuse })
 }
 
 const maxAttempts = 8
 
 const known: ReadonlySet<string> = new Set(Object.values(sizes).flat().map(fileName))
+
+/** Whether there can be a file of a picture under this name. */
+export function isPictureFile(picture: string, file: string): boolean {
+  return isReference(picture) && known.has(file)
+}
 
 const notOne = `must be a picture: ${formatNames}`
 

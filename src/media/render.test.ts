@@ -324,6 +324,21 @@ describe('the processes', () => {
     await other.close()
   })
 
+  test('do not take up what nobody waits for any more, and end no work over it', async () => {
+    const renderer = createRenderer({ processes: 1, maxWaiting: 1 })
+    const task = { path: write(await pictureIn('png')), format: 'png', kind: 'avatar' } as const
+    const gone = new AbortController()
+    const first = renderer.render(task, gone.signal)
+    const second = renderer.render({ ...task, path: 'never read' }, gone.signal)
+    gone.abort()
+    await expect(second).rejects.toMatchObject({ code: 'unavailable', message: 'The caller has gone' })
+    await expect(renderer.render(task, gone.signal)).rejects.toMatchObject({ code: 'unavailable' })
+    const third = renderer.render(task)
+    expect(await first).toHaveProperty('files')
+    expect(await third).toHaveProperty('files')
+    await renderer.close()
+  })
+
   test('are given nothing once they are ended for having nothing to do', async () => {
     const renderer = createRenderer({ processes: 1, idleTime: 0 })
     const task = { path: write(await pictureIn('png')), format: 'png', kind: 'avatar' } as const

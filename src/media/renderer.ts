@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { Socket } from 'node:net'
 import { availableParallelism, setPriority } from 'node:os'
-import { unavailable } from '../directory/errors.ts'
+import { callerGone, unavailable } from '../directory/errors.ts'
 import type { RenderReply, RenderTask } from './render-process.ts'
 
 /**
@@ -10,8 +10,11 @@ import type { RenderReply, RenderTask } from './render-process.ts'
  * memory goes back when the process does.
  */
 export interface Renderer {
-  /** Rejects with a DirectoryError `unavailable` when too many wait, or nothing can be decoded now. */
-  readonly render: (task: RenderTask) => Promise<RenderReply>
+  /**
+   * Rejects with a DirectoryError `unavailable` when too many wait, or nothing can be decoded now.
+   * @param gone tells that nobody waits for it any more; then it rejects too, if it has not begun
+   */
+  readonly render: (task: RenderTask, gone?: AbortSignal) => Promise<RenderReply>
   /** The processes that there are now. */
   readonly pids: () => readonly number[]
   readonly close: () => Promise<void>
@@ -42,17 +45,18 @@ const mostSaid = 2_000
 
 export function createRenderer(options: RendererOptions = {}): Renderer {
   const { processes = half, maxWaiting = 200, patience = 30_000, idleTime = 10_000 } = options
-  const waiting: Job[] = []
+  const waiting = new Set<Job>()
   const idle = new Map<ChildProcess, NodeJS.Timeout>()
   const busy = new Map<ChildProcess, (cause: Error) => void>()
   const all = new Set<ChildProcess>()
   let closed = false
 
   function next(): void {
-    if (waiting.length === 0) return
+    const [job] = waiting
+    if (job === undefined) return
     const [child] = idle.keys()
     if (child === undefined && all.size >= processes) return
-    const job = waiting.shift() as Job
+    waiting.delete(job)
     work(child ?? start(), job)
     next()
   }
@@ -114,6 +118,8 @@ export function createRenderer(options: RendererOptions = {}): Renderer {
     let late = false
     const timer = setTimeout(() => {
       late = true
+      // An answer now would have it given more work.
+      child.off('message', answer)
       child.kill('SIGKILL')
     }, patience)
     const answer = (reply: RenderReply) => {
@@ -143,19 +149,23 @@ export function createRenderer(options: RendererOptions = {}): Renderer {
   }
 
   return {
-    render(task) {
-      if (closed) return Promise.reject(unavailable('The service is closing'))
-      if (waiting.length >= maxWaiting)
-        return Promise.reject(unavailable('Too many pictures are waiting to be decoded'))
+    async render(task, gone) {
+      if (closed) throw unavailable('The service is closing')
+      if (gone?.aborted) throw callerGone()
+      if (waiting.size >= maxWaiting) throw unavailable('Too many pictures are waiting to be decoded')
       const job: Job = { task, ...Promise.withResolvers<RenderReply>() }
-      waiting.push(job)
+      waiting.add(job)
+      gone?.addEventListener('abort', () => {
+        if (waiting.delete(job)) job.reject(callerGone())
+      })
       next()
       return job.promise
     },
     pids: () => [...all].flatMap(({ pid }) => pid ?? []),
     async close() {
       closed = true
-      for (const { reject } of waiting.splice(0)) reject(unavailable('The service is closing'))
+      for (const { reject } of waiting) reject(unavailable('The service is closing'))
+      waiting.clear()
       const started = [...all].filter(({ pid }) => pid !== undefined)
       const over = started.map((child) => new Promise((resolve) => child.once('exit', resolve)))
       for (const child of started) {

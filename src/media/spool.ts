@@ -1,24 +1,36 @@
 import { createHash } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { mkdir, readdir, rm, stat } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { DirectoryError, refusal, unavailable } from '../directory/errors.ts'
 import { createPace } from './pace.ts'
 import { headLength } from './sniff.ts'
+import { createTurns, type TurnsOptions } from './turns.ts'
 
 /**
  * Where files that are being sent wait until they have come whole: on disk, so that they take no memory
  * however many there are, and in a bounded number.
  */
 export interface Spool {
-  /** Rejects with a DirectoryError `unavailable` where too many uploads are under way. */
-  readonly open: () => Promise<Upload>
+  /**
+   * Begins an upload, once fewer of the sender's are under way than may be.
+   * Rejects with a DirectoryError: `rate_limited` where too many of theirs wait, `unavailable` where too many
+   * are under way at all, or the sender has gone.
+   */
+  readonly open: (sender: Sender) => Promise<Upload>
   /** Bytes of one file, at most. */
   readonly maxBytes: number
   /** Uploads that are under way. */
   readonly size: () => number
+}
+
+export interface Sender {
+  /** Names whoever sends. */
+  readonly name: string
+  /** Tells that they have gone. */
+  readonly gone: AbortSignal
 }
 
 /** The files of one request. */
@@ -39,18 +51,24 @@ export interface Spooled {
   readonly hash: string
   /** The first bytes. */
   readonly head: Uint8Array
+  /** Tells that its sender has gone. */
+  readonly gone: AbortSignal
 }
 
 export interface SpoolOptions {
   readonly folder: string
   /** Bytes of one file, at most. */
   readonly maxBytes: number
-  /** Uploads under way, at most. */
+  /** Uploads under way, at most, those that wait included. */
   readonly maxUploads?: number
+  /** Of one sender. */
+  readonly maxOfOne?: Pick<TurnsOptions, 'atOnce' | 'maxWaiting'>
 }
 
-/** Milliseconds after which a file is one that a killed process has left behind. */
-const leftAfter = 3_600_000
+/** Whether a file of this name is one that was being sent. */
+export function isSpooled(name: string): boolean {
+  return /^\d+-\d+-\d+$/.test(name)
+}
 
 /**
  * Chunks of all uploads, of some 64 kB, that are taken at once, and the milliseconds before the next: some 60 MB
@@ -58,22 +76,14 @@ const leftAfter = 3_600_000
  */
 const pace = [2, 2] as const
 
-export function createSpool({ folder, maxBytes, maxUploads = 200 }: SpoolOptions): Spool {
+export function createSpool(options: SpoolOptions): Spool {
+  const { folder, maxBytes, maxUploads = 200, maxOfOne = { atOnce: 4, maxWaiting: 16 } } = options
   const turn = createPace(...pace)
+  const inLine = createTurns({ ...maxOfOne, refuse: tooManyOfOne })
   let under = 0
   let made = 0
-  let ready: Promise<void> | undefined
 
-  async function prepare(): Promise<void> {
-    await mkdir(folder, { recursive: true, mode: 0o700 })
-    for (const name of await readdir(folder)) {
-      const path = join(folder, name)
-      const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }))
-      if (mtimeMs < Date.now() - leftAfter) await rm(path, { force: true })
-    }
-  }
-
-  function begin(): Upload {
+  function begin({ gone }: Sender, end: () => void): Upload {
     const ending = new AbortController()
     const paths: string[] = []
     const writing = new Set<Promise<unknown>>()
@@ -94,13 +104,17 @@ export function createSpool({ folder, maxBytes, maxUploads = 200 }: SpoolOptions
           yield chunk
         }
       }
+      const file = createWriteStream(path, { flags: 'wx', mode: 0o600 })
+      const fileClosed = new Promise((resolve) => file.once('close', resolve))
       try {
-        const file = createWriteStream(path, { flags: 'wx', mode: 0o600 })
         await pipeline(bytes, look, file, { signal: ending.signal })
       } catch (error) {
         throw isDiskFailure(error) ? unavailable('The picture can not be stored now', error) : error
+      } finally {
+        // One that is still being opened would be there after it has been removed.
+        await fileClosed
       }
-      return { path, size, hash: hash.digest('hex'), head }
+      return { path, size, hash: hash.digest('hex'), head, gone }
     }
 
     let closed: Promise<void> | undefined
@@ -109,7 +123,7 @@ export function createSpool({ folder, maxBytes, maxUploads = 200 }: SpoolOptions
       await Promise.allSettled(writing)
       // What can not be removed now is swept later, and is no reason to answer otherwise.
       await Promise.allSettled(paths.map((path) => rm(path, { force: true })))
-      under--
+      end()
     }
     return {
       take: (bytes) => {
@@ -125,18 +139,22 @@ export function createSpool({ folder, maxBytes, maxUploads = 200 }: SpoolOptions
   }
 
   return {
-    async open() {
+    async open(sender) {
       if (under >= maxUploads) throw unavailable('Too many pictures are on their way')
       under++
-      try {
-        ready ??= prepare()
-        await ready
-      } catch (error) {
+      let endTurn: (() => void) | undefined
+      const end = () => {
         under--
-        ready = undefined
-        throw unavailable('Pictures can not be stored now', error)
+        endTurn?.()
       }
-      return begin()
+      try {
+        endTurn = await inLine(sender.name, sender.gone)
+        await mkdir(folder, { recursive: true, mode: 0o700 })
+      } catch (error) {
+        end()
+        throw error instanceof DirectoryError ? error : unavailable('Pictures can not be stored now', error)
+      }
+      return begin(sender, end)
     },
     maxBytes,
     size: () => under,
@@ -146,6 +164,11 @@ export function createSpool({ folder, maxBytes, maxUploads = 200 }: SpoolOptions
 /** As a stream, for what came another way. */
 export function streamOf(bytes: Uint8Array): Readable {
   return Readable.from([bytes])
+}
+
+function tooManyOfOne(): DirectoryError {
+  const message = 'Too many of your pictures are on their way'
+  return new DirectoryError({ ...refusal('rate_limited', message), retryAfter: 1 })
 }
 
 function tooLarge(maxBytes: number) {

@@ -19,7 +19,9 @@ export function createRefusals(contracts: readonly Contract[], log: Logger): Ref
     const contract = contracts.find(({ owns }) => owns(request.method, path)) ?? contracts.at(-1)
     const reqId = request.id
     if (error.code === 'internal') log.error({ reqId, err: withoutValues(error.cause) }, 'request failed')
-    if (isPassing(error)) log.warn({ reqId, err: withoutValues(error.cause ?? error) }, 'request turned away')
+    // Who has gone was not turned away.
+    if (isPassing(error) && !reply.raw.destroyed)
+      log.warn({ reqId, err: withoutValues(error.cause ?? error) }, 'request turned away')
     const challenge = challengeOf(error)
     if (challenge !== undefined) reply.header('www-authenticate', challenge)
     const retryAfter = error.retryAfter ?? (isPassing(error) ? 1 : undefined)

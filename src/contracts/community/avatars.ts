@@ -65,7 +65,7 @@ export function createAvatarRoutes({ directory, people, pictures }: AvatarRoutes
 
     add: async (request: FastifyRequest, reply: FastifyReply) => {
       const id = await owner(request)
-      return receive(request, pictures, ['avatar'], async ({ fields, pictures: came, problems }) => {
+      return receive([request, reply], pictures, ['avatar'], async ({ fields, pictures: came, problems }) => {
         const given = came.get('avatar')
         const found = [...fields.problems, ...problems]
         if (given === undefined && found.length === 0) found.push({ property: 'avatar', message: isMissing })

@@ -1,10 +1,13 @@
-import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { Answer } from '../../../test/app.ts'
 import { type Community, faultsOf, startCommunity, urlencoded } from '../../../test/community.ts'
 import { curl, hasCurl } from '../../../test/curl.ts'
+import { misses } from '../../access/misses.ts'
 import { formats } from '../../media/formats.ts'
 import { bomb, frames, photo, pictureIn, quarters, withWrongChecksum } from '../../media/samples.ts'
 
@@ -16,7 +19,7 @@ let id: number
 let etag: string
 const maxPicture = 2_000_000
 beforeAll(async () => {
-  roster = await startCommunity({ maxPicture })
+  roster = await startCommunity({ maxPicture, trustProxy: ['127.0.0.1'] })
   folder = roster.folder
 })
 afterAll(() => roster.close())
@@ -423,32 +426,147 @@ test('pictures that the disk does not take are not passed over', async () => {
   }
 })
 
-describe('an upload that is abandoned', () => {
-  const uploads = () => (existsSync(join(folder, 'uploads')) ? readdirSync(join(folder, 'uploads')) : [])
+const uploads = () => (existsSync(join(folder, 'uploads')) ? readdirSync(join(folder, 'uploads')) : [])
 
+/** A request whose end is still to come; `answered` is the status that came nevertheless. */
+async function begin(parts: readonly Part[], cut = 200) {
+  const { body, headers } = form(...parts)
+  const { hostname, port } = new URL(roster.url)
+  const { authorization } = await roster.tokenOf(id)
+  const socket = connect(Number(port), hostname)
+  const answered = new Promise<string>((resolve) => {
+    socket.once('data', (data) => resolve(data.toString('latin1')))
+  })
+  socket.on('error', () => {})
+  socket.write(
+    `PATCH /api/v2/user/${id}/ HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\n` +
+      `Content-Type: ${headers['content-type']}\r\nContent-Length: ${body.length}\r\n\r\n`,
+  )
+  socket.write(body.subarray(0, cut))
+  return { socket, answered, finish: () => socket.write(body.subarray(cut)) }
+}
+
+describe('an upload that is abandoned', () => {
   test('leaves no file and no change', async () => {
-    const { body, headers } = form({
-      name: 'avatar',
-      file: Buffer.concat([await photo(), Buffer.alloc(500_000)]),
-    })
+    const parts = [{ name: 'avatar', file: Buffer.concat([await photo(), Buffer.alloc(500_000)]) }]
+    const { body } = form(...parts)
     const before = await roster.everything()
     const files = stored()
-    const { hostname, port } = new URL(roster.url)
-    const token = (await roster.tokenOf(id)).authorization
     for (const cut of [100, 10_000, body.length - 10]) {
-      const socket = connect(Number(port), hostname)
-      socket.on('error', () => {})
-      socket.write(
-        `PATCH /api/v2/user/${id}/ HTTP/1.1\r\nHost: x\r\nAuthorization: ${token}\r\n` +
-          `Content-Type: ${headers['content-type']}\r\nContent-Length: ${body.length}\r\n\r\n`,
-      )
-      socket.write(body.subarray(0, cut))
+      const { socket } = await begin(parts, cut)
       if (cut > 1_000) await expect.poll(uploads).toHaveLength(1)
       socket.destroy()
       await expect.poll(uploads).toEqual([])
     }
     expect(await roster.everything()).toEqual(before)
     expect(stored()).toEqual(files)
+  })
+
+  /** The processes of this one that decode. */
+  const decoders = () =>
+    readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8')
+      .split(' ')
+      .filter((pid) => pid !== '' && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('render-process'))
+      .map(Number)
+
+  test.skipIf(process.platform !== 'linux')(
+    'is not decoded, if it still waits for that (processes are found in /proc)',
+    async () => {
+      const file = await pictureIn('png')
+      const parts = [{ name: 'avatar', file }]
+      const most = Math.min(4, Math.max(1, Math.floor(availableParallelism() / 2)))
+      const owner = id
+      const avatar = async () => (await roster.as(owner, 'GET /api/v2/user/me/avatar/')).body
+      const before = await avatar()
+      const others: Promise<Answer>[] = []
+      for (let n = 0; n < most; n++) {
+        id = await roster.newPerson()
+        others.push(send(parts))
+      }
+      await expect.poll(decoders, { interval: 1 }).toHaveLength(most)
+      const stopped = decoders()
+      for (const pid of stopped) process.kill(pid, 'SIGSTOP')
+      id = owner
+      const { socket, finish } = await begin(parts)
+      finish()
+      const sizes = () => uploads().map((name) => statSync(join(folder, 'uploads', name)).size)
+      await expect.poll(sizes).toEqual(Array(most + 1).fill(file.length))
+      socket.destroy()
+      await expect.poll(uploads).toHaveLength(most)
+      for (const pid of stopped) process.kill(pid, 'SIGCONT')
+      for (const answer of others) expect((await answer).status).toBe(200)
+      expect(await avatar()).toEqual(before)
+    },
+  )
+})
+
+test('one person has four uploads under way, sixteen more wait, and others notice nothing of it', async () => {
+  const parts = [{ name: 'avatar', file: await pictureIn('png') }]
+  const begun = []
+  for (let n = 0; n < 20; n++) begun.push(await begin(parts))
+  await expect.poll(uploads).toHaveLength(4)
+  const tooMany = await send(parts)
+  expect([tooMany.status, tooMany.headers['retry-after']]).toEqual([429, '1'])
+  expect(faultsOf(tooMany)).toEqual(['non_field_errors: throttled'])
+  const owner = id
+  id = await roster.newPerson()
+  expect((await send(parts)).status).toBe(200)
+  id = owner
+  expect(uploads()).toHaveLength(4)
+  const [first, ...others] = begun
+  first?.finish()
+  expect(await first?.answered).toMatch(/^HTTP\/1.1 200 /)
+  await expect.poll(uploads).toHaveLength(4)
+  for (const { socket } of [...others, ...(first ? [first] : [])]) socket.destroy()
+  await expect.poll(uploads).toEqual([])
+  expect((await send(parts)).status).toBe(200)
+})
+
+describe('a picture that is asked for', () => {
+  const from = (ip: string, more = {}) => ({ 'x-forwarded-for': ip, ...more })
+  const shown = async () => {
+    const { body } = await send([{ name: 'avatar', file: await pictureIn('png') }])
+    const { avatar } = body as { avatar: string }
+    return { avatar, etag: (await fetchPicture(avatar)).headers.get('etag') ?? '' }
+  }
+
+  test('by who has it is not read for that', async () => {
+    const { avatar, etag } = await shown()
+    const [, picture = ''] = /([0-9a-f]{64})/.exec(avatar) ?? []
+    rmSync(join(folder, 'media', picture.slice(0, 2), picture), { recursive: true })
+    const known = await fetchPicture(avatar, { 'if-none-match': etag })
+    expect([known.status, known.headers.get('cache-control')]).toEqual([
+      304,
+      'public, max-age=31536000, immutable',
+    ])
+    const gone = await fetchPicture(avatar, { 'if-none-match': '"another"' })
+    expect([gone.status, gone.headers.get('cache-control'), gone.headers.get('etag')]).toEqual([
+      404,
+      null,
+      null,
+    ])
+    expect((await fetchPicture(avatar, { 'if-none-match': '*' })).status).toBe(404)
+  })
+
+  test('too often where there is none is looked for no more', async () => {
+    const { avatar, etag } = await shown()
+    const none = avatar.replace(/[0-9a-f]{64}/, 'e'.repeat(64))
+    const statuses = new Set<number>()
+    for (let n = 0; n < misses.quota; n++)
+      statuses.add((await fetchPicture(none, from('203.0.113.7'))).status)
+    expect([...statuses]).toEqual([404])
+    for (const url of [none, avatar]) {
+      const { status, headers } = await fetchPicture(url, from('203.0.113.7'))
+      expect([status, Number(headers.get('retry-after')) > 0, headers.get('cache-control')]).toEqual([
+        429,
+        true,
+        null,
+      ])
+    }
+    // What costs nothing, and what others ask.
+    expect((await fetchPicture(avatar, from('203.0.113.7', { 'if-none-match': etag }))).status).toBe(304)
+    expect((await fetchPicture(`${none}x`, from('203.0.113.7'))).status).toBe(404)
+    expect((await fetchPicture(avatar, from('203.0.113.8'))).status).toBe(200)
   })
 })
 

@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Problem } from '../../directory/errors.ts'
 import { type PictureKind, pictureKinds } from '../../directory/picture.ts'
 import type { User } from '../../directory/user.ts'
@@ -12,6 +12,7 @@ import {
   receiving,
   type Sent as SentPicture,
   type SentPictures,
+  senderOf,
   type Take,
 } from '../pictures.ts'
 import { readFields, type Sent } from './decode.ts'
@@ -44,12 +45,12 @@ export interface Received {
  * @param names of the pictures that may come
  */
 export function receive<T>(
-  request: FastifyRequest,
+  [request, reply]: readonly [FastifyRequest, FastifyReply],
   pictures: Pick<Pictures, 'receive' | 'glance' | 'maxBytes'>,
   names: readonly PictureKind[],
   work: (received: Received) => Promise<T>,
 ): Promise<T> {
-  return receiving(pictures, async (take) => {
+  return receiving(pictures, senderOf(request, reply), async (take) => {
     const came = new Map<PictureKind, SentPicture>()
     const problems: Problem[] = []
     const note = (kind: PictureKind, sent: SentPicture) => {

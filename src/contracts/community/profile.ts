@@ -56,7 +56,8 @@ export function createProfile({ directory, people, pictures }: ProfileOptions) {
       const brings = streamed.test(request.headers['content-type'] ?? '')
       const id = await (brings ? people.active : people.own)(request)
       const { problems: wrong, ...preconditions } = decodePreconditions(request)
-      return receive(request, pictures, pictureKinds, async ({ fields, pictures: came, problems: unfit }) => {
+      const from = [request, reply] as const
+      return receive(from, pictures, pictureKinds, async ({ fields, pictures: came, problems: unfit }) => {
         const sent = decodeEdit(fields)
         const problems = [...wrong, ...sent.problems, ...unfit, ...(await judgePictures(request, id, sent))]
         for (const kind of came.keys())

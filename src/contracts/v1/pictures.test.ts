@@ -1,5 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
+import { pino } from 'pino'
 import sharp from 'sharp'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Answer, startApp, type TestApp } from '../../../test/app.ts'
@@ -12,9 +14,13 @@ let roster: TestApp
 let key: { readonly authorization: string }
 let id: string
 let made = 0
+const log: Record<string, unknown>[] = []
 const maxPicture = 1_000_000
 beforeAll(async () => {
-  roster = await startApp({ maxPicture })
+  roster = await startApp(
+    { maxPicture },
+    { log: pino({}, { write: (line) => void log.push(JSON.parse(line)) }) },
+  )
   key = await roster.keyWith('read', 'write')
 })
 afterAll(() => roster.close())
@@ -41,9 +47,13 @@ async function expectNothing(work: () => Promise<Answer>): Promise<Answer> {
   const answer = await work()
   expect(await roster.everything()).toEqual(before)
   // The last thing that is done for a request, maybe after it was answered.
-  const uploads = join(roster.folder, 'uploads')
-  await expect.poll(() => (existsSync(uploads) ? readdirSync(uploads) : [])).toEqual([])
+  await expect.poll(uploads).toEqual([])
   return answer
+}
+
+function uploads(): string[] {
+  const folder = join(roster.folder, 'uploads')
+  return existsSync(folder) ? readdirSync(folder) : []
 }
 
 describe('PUT', () => {
@@ -138,6 +148,30 @@ describe('PUT', () => {
     expect(after).toEqual(before)
     return answer
   }
+
+  test('that breaks off, also while it waits for others, changes nothing and is no failure of the service', async () => {
+    const body = await photo()
+    const begin = () => {
+      const { hostname, port } = new URL(roster.url)
+      const socket = connect(Number(port), hostname)
+      socket.write(
+        `PUT /v1/users/${id}/avatar HTTP/1.1\r\nHost: x\r\nAuthorization: ${key.authorization}\r\n` +
+          `Content-Type: image/jpeg\r\nContent-Length: ${body.length}\r\n\r\n`,
+      )
+      socket.write(body.subarray(0, 1_000))
+      return socket
+    }
+    const ended = () => log.filter(({ method, status }) => method === 'PUT' && Number(status) >= 400).length
+    const before = ended()
+    await expectNothing(async () => {
+      const sockets = Array.from({ length: 5 }, begin)
+      await expect.poll(uploads).toHaveLength(4)
+      for (const socket of sockets) socket.destroy()
+      await expect.poll(ended).toBe(before + 5)
+      return roster.call('GET /v1/users', undefined, key)
+    })
+    expect(log.filter(({ level }) => Number(level) >= 40)).toEqual([])
+  })
 
   test('of somebody who is not there is 404, without their files being taken', async () => {
     const body = await quarters(8, 8)

@@ -1,14 +1,14 @@
 import type { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Directory } from '../../directory/directory.ts'
-import type { Problem } from '../../directory/errors.ts'
+import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import type { PictureKind } from '../../directory/picture.ts'
 import type { User } from '../../directory/user.ts'
 import { mediaTypes } from '../../media/formats.ts'
 import type { Pictures } from '../../media/pictures.ts'
 import { badHeader } from '../body.ts'
 import { context } from '../contract.ts'
-import { createPictureUpdate, picturePaths, receiving, type SentPictures } from '../pictures.ts'
+import { createPictureUpdate, picturePaths, receiving, type SentPictures, senderOf } from '../pictures.ts'
 import { decodePreconditions, entityTag } from '../request.ts'
 import { previewOf, sendPreview, sendUser } from './answer.ts'
 import { type Ids, thisOne } from './ids.ts'
@@ -50,10 +50,12 @@ export function createPictureRoutes({ directory, ids, pictures, publicUrl = '' }
     const who = await meant(request)
     const { problems: wrong, ...preconditions } = decodePreconditions(request)
     const unread = badHeader(request, isPicture, `one of ${mediaTypes.join(', ')}`)
-    return receiving(pictures, async (take) => {
+    return receiving(pictures, senderOf(request, reply), async (take) => {
       const sent: SentPictures =
         unread === undefined && request.body !== undefined
-          ? new Map([[kind, { file: await take(request.body as Readable), property: 'body' }]])
+          ? new Map([
+              [kind, { file: await take(request.body as Readable).catch(tellBroken), property: 'body' }],
+            ])
           : new Map()
       const hash = sent.get(kind)?.file.hash
       const { problems: others, ...options } = decodeOptions(request, hash)
@@ -79,6 +81,13 @@ export function createPictureRoutes({ directory, ids, pictures, publicUrl = '' }
   }
 
   return { put, remove }
+}
+
+/** A body that breaks off is no fault of ours. */
+function tellBroken(error: unknown): never {
+  if (error instanceof DirectoryError) throw error
+  const problems = [{ property: 'body', message: 'could not be read' }]
+  throw new DirectoryError(refusal('invalid', 'The request is not valid', problems), { cause: error })
 }
 
 const isPicture = (type: string) => type === 'image/jpg' || mediaTypes.includes(type)

@@ -11,7 +11,7 @@ export const properties = {
   role: 'role',
 } as const satisfies Properties
 
-/** Pictures have no form here: nothing serves them. */
+/** Pictures have addresses of their own. */
 const hidden: ReadonlySet<FieldName> = new Set(['avatar', 'cover'])
 
 export const profileNames = fieldNames.filter((name) => !hidden.has(name))
