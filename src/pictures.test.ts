@@ -1,3 +1,5 @@
+import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterEach, expect, test } from 'vitest'
 import { cleanUp, temporaryFolder } from '../test/process.ts'
@@ -10,8 +12,7 @@ import { openSqlite } from './store/sqlite/store.ts'
 afterEach(cleanUp)
 
 /** What is written to the log while pictures are started, and looked after once. */
-async function logOf(env: Record<string, string>) {
-  const folder = temporaryFolder()
+async function logOf(env: Record<string, string>, folder = temporaryFolder()) {
   const store = await openSqlite({ folder, rules, onFatal: () => {} })
   const lines: Record<string, unknown>[] = []
   const log = pino({}, { write: (line) => void lines.push(JSON.parse(line)) })
@@ -39,4 +40,20 @@ test('several nodes that may keep pictures each in its own folder are warned of'
   ])
   expect(await logOf({ ...nodes, ...bucket })).toEqual([])
   expect(await logOf({})).toEqual([])
+})
+
+test('what killed processes have left in the folders is removed, and nothing else', async () => {
+  const folder = temporaryFolder()
+  const longAgo = new Date(Date.now() - 7_200_000)
+  const make = (...path: string[]) => {
+    const at = join(folder, ...path)
+    mkdirSync(join(at, '..'), { recursive: true })
+    writeFileSync(at, 'part')
+    utimesSync(at, longAgo, longAgo)
+  }
+  for (const name of ['new-0b0e', 'README']) make('media', name)
+  for (const name of ['17-1796079401519-1', 'README']) make('uploads', name)
+  await logOf({}, folder)
+  for (const name of ['media', 'uploads'])
+    await expect.poll(() => readdirSync(join(folder, name))).toEqual(['README'])
 })

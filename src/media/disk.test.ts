@@ -1,9 +1,9 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { filesConformance } from './conformance.ts'
-import { keepOnDisk } from './disk.ts'
+import { isUnplaced, keepOnDisk } from './disk.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'roster-media-'))
 afterAll(() => rmSync(root, { recursive: true }))
@@ -13,16 +13,20 @@ filesConformance('a folder', async () => keepOnDisk(join(root, 'media')))
 const picture = 'ab'.repeat(32)
 const file = new Map([['64.webp', new Uint8Array([1])]])
 
-test('leaves nothing beside what was put, and removes what a killed process has left', async () => {
-  const folder = join(root, 'killed')
-  for (const name of ['new-old', 'new-young']) {
-    mkdirSync(join(folder, name), { recursive: true })
-    writeFileSync(join(folder, name, '64.webp'), 'part')
-  }
-  const longAgo = new Date(Date.now() - 7_200_000)
-  utimesSync(join(folder, 'new-old'), longAgo, longAgo)
-  await keepOnDisk(folder).put(picture, file)
-  expect(readdirSync(folder).sort()).toEqual(['ab', 'new-young'])
+test('leaves nothing beside what was put, nor of what is not whole', async () => {
+  const folder = join(root, 'beside')
+  const files = keepOnDisk(folder)
+  await files.put(picture, file)
+  await files.put(picture, file)
+  const unsound = new Map([...file, ['no/such/folder.webp', new Uint8Array([1])]])
+  await expect(files.put('cd'.repeat(32), unsound)).rejects.toMatchObject({ code: 'unavailable' })
+  await files.remove('ef'.repeat(32))
+  expect(readdirSync(folder).sort()).toEqual(['ab', 'cd'])
+  expect(readdirSync(join(folder, 'cd'))).toEqual([])
+})
+
+test('what is not in place can be told by its name', () => {
+  expect(['new-0b0e', picture, 'ab'].map(isUnplaced)).toEqual([true, false, false])
 })
 
 test('where nothing can be written says so, and tries again next time', async () => {

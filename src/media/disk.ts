@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { unavailable } from '../directory/errors.ts'
 import type { PictureFiles } from './files.ts'
 
@@ -11,28 +11,18 @@ import type { PictureFiles } from './files.ts'
 export function keepOnDisk(folder: string): PictureFiles {
   const shelf = (picture: string) => join(folder, picture.slice(0, 2))
   const place = (picture: string) => join(shelf(picture), picture)
-  const beside = () => join(folder, `new-${randomUUID()}`)
-  let ready: Promise<void> | undefined
-
-  async function prepare(): Promise<void> {
-    await makeFolder(folder)
-    await sweep(folder)
-  }
+  const beside = () => join(folder, `${beginning}${randomUUID()}`)
 
   async function write(picture: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
-    ready ??= prepare().catch((error: unknown) => {
-      ready = undefined
-      throw error
-    })
-    await ready
+    await mkdir(shelf(picture), { recursive: true, mode: 0o700 })
     const made = beside()
     try {
       await mkdir(made, { mode: 0o700 })
       for (const [name, bytes] of files) await writeFile(join(made, name), bytes)
       await sync(made)
-      if (await makeFolder(shelf(picture))) await sync(folder)
       await rename(made, place(picture)).catch(ignore('ENOTEMPTY', 'EEXIST'))
-      await sync(shelf(picture))
+      // Any of them may be new, made by this or by another that is under way.
+      for (const above of [shelf(picture), folder, dirname(folder)]) await sync(above)
     } finally {
       // It is not there any more where it was moved.
       await rm(made, { recursive: true, force: true })
@@ -52,8 +42,17 @@ export function keepOnDisk(folder: string): PictureFiles {
       const gone = beside()
       await rename(place(picture), gone).catch(ignore('ENOENT'))
       await rm(gone, { recursive: true, force: true })
+      // Or it would be back after a power cut, with nobody left to look for it.
+      await sync(shelf(picture)).catch(ignore('ENOENT'))
     },
   }
+}
+
+const beginning = 'new-'
+
+/** Whether a folder of this name is one that was not in place yet, or not any more. */
+export function isUnplaced(name: string): boolean {
+  return name.startsWith(beginning)
 }
 
 function ignore(...codes: readonly string[]): (error: NodeJS.ErrnoException) => undefined {
@@ -80,22 +79,5 @@ async function sync(folder: string): Promise<void> {
     await opened.sync()
   } finally {
     await opened.close()
-  }
-}
-
-/** @returns whether it was not there */
-async function makeFolder(path: string): Promise<boolean> {
-  return (await mkdir(path, { recursive: true, mode: 0o700 })) !== undefined
-}
-
-/** Milliseconds after which a folder is one that a killed process has left behind. */
-const leftAfter = 3_600_000
-
-async function sweep(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    if (!name.startsWith('new-')) continue
-    const path = join(folder, name)
-    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }))
-    if (mtimeMs < Date.now() - leftAfter) await rm(path, { recursive: true, force: true })
   }
 }
