@@ -1,6 +1,4 @@
-import { randomBytes } from 'node:crypto'
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { closeSync, openSync, writeSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import type { Config } from './config.ts'
@@ -10,7 +8,7 @@ import { retireDemoPeople } from './demo.ts'
 import { type Context, createDirectory } from './directory/directory.ts'
 import { DirectoryError } from './directory/errors.ts'
 import { joinStore } from './stores.ts'
-import { type Clearable, type Counts, importPeople, type Told } from './transfer/import.ts'
+import { type Clearable, type Counts, importPeople, importSecret, type Told } from './transfer/import.ts'
 import { type Format, formats, type Input, openInput } from './transfer/input.ts'
 import { listed, type Person, readPeople } from './transfer/people.ts'
 import { BrokenFile } from './transfer/piece.ts'
@@ -106,7 +104,7 @@ async function run(
     done: size === undefined ? undefined : reading.bytesRead() / size,
   }))
   try {
-    const secret = secretIn(config.folder)
+    const secret = await importSecret(store.documents, Date.now())
     const work = importPeople(people(), counts, {
       ...{ directory, context: operator, update, clear, secret, vacated, onTold },
     })
@@ -130,27 +128,6 @@ function tellOfRest({ unknown, others }: Pick<ReturnType<typeof readPeople>, 'un
 function summary({ created, updated, skipped, rejected }: Counts): string {
   const n = (count: number) => count.toLocaleString('en')
   return `${n(created)} imported, ${n(updated)} updated, ${n(skipped)} here already, ${n(rejected)} rejected\n`
-}
-
-/** Of this folder: what uids of people who come without an id are made with. */
-function secretIn(folder: string): () => Buffer {
-  let secret: Buffer | undefined
-  return () => {
-    secret ??= readSecret(folder)
-    return secret
-  }
-}
-
-function readSecret(folder: string): Buffer {
-  const path = join(resolve(folder), 'import.key')
-  try {
-    return readFileSync(path)
-  } catch {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-    const secret = randomBytes(32)
-    writeFileSync(path, secret, { mode: 0o600, flag: 'wx', flush: true })
-    return secret
-  }
 }
 
 function createReport(path: string | undefined) {

@@ -197,7 +197,7 @@ describe('a person without an id', () => {
     const again = await take(lines({ first_name: 'New' }, ...rows.toReversed(), nobodyElse))
     expect(again).toMatchObject({ code: 0, stdout: told(1, 0, 4, 0) })
     expect(kept(folder).users).toMatchObject([...users, { id: 4, first_name: 'New' }])
-    // Another folder has other uids for them: nobody can tell who it is from a uid.
+    // Another directory has other uids for them: nobody can tell who it is from a uid.
     const other = trial()
     await other.take(lines(...rows))
     const uids = (folder: string) => kept(folder).users.map(({ uid }) => uid)
@@ -623,15 +623,19 @@ it('leaves the server answering, which serves those who are in, and takes no upd
 it('goes into PostgreSQL the same way, and from there to SQLite', async () => {
   const database = await createDatabase(inject('postgresUrl'))
   try {
-    const { folder, take } = trial({ DATABASE_URL: database.url })
+    const [here, elsewhere] = [trial({ DATABASE_URL: database.url }), trial({ DATABASE_URL: database.url })]
+    const { folder, take } = here
     const rows = lines(
       ...range(300).map((id) => named(id)),
       { first_name: 'Nemo' },
       named(7, { phone: '1' }),
       named(400, { email: 'P1@example.com' }),
     )
-    for (const stdout of [told(301, 0, 0, 2), told(0, 0, 301, 2)])
-      expect(await take(rows)).toMatchObject({ code: 3, stdout })
+    for (const [machine, stdout] of [
+      [here, told(301, 0, 0, 2)],
+      [elsewhere, told(0, 0, 301, 2)],
+    ] as const)
+      expect(await machine.take(rows)).toMatchObject({ code: 3, stdout })
     expect(await take(rows, ['--update', '--duplicate-email=clear'])).toMatchObject({
       code: 0,
       stdout: told(1, 1, 301, 0),

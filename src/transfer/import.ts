@@ -1,7 +1,8 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type ClaimKind, claim } from '../directory/claims.ts'
 import type { Context, Directory, Result } from '../directory/directory.ts'
+import type { DocumentStore } from '../directory/document.ts'
 import { DirectoryError, type Problem } from '../directory/errors.ts'
 import type { User } from '../directory/user.ts'
 import type { Person } from './people.ts'
@@ -18,8 +19,8 @@ export interface ImportOptions {
   readonly update: boolean
   /** What a person goes without, rather than be rejected over it. */
   readonly clear: ReadonlySet<Clearable>
-  /** Of this data folder, for the uids of people who come without an id. */
-  readonly secret: () => Buffer
+  /** As `importSecret` has it. */
+  readonly secret: string
   /** The sample people who have made room, by their ids. */
   readonly vacated: Map<number, string>
   readonly onTold: (told: Told) => void
@@ -222,17 +223,33 @@ async function patiently<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/**
+ * What uids of people who come without an id are made with: one for each directory, made where there is none,
+ * so that they are known again on whatever machine the same row is imported.
+ */
+export async function importSecret(documents: DocumentStore, createdAt: number): Promise<string> {
+  const name = { kind: 'ImportSecret', id: 'current' } as const
+  const payload = { secret: randomBytes(32).toString('base64url') }
+  const none = { expiresAt: null, usedAt: null, group: null, alias: null, userId: null }
+  const found = await documents.find(name.kind, name.id)
+  if (found === undefined) await documents.put({ ...none, ...name, createdAt, payload }, true)
+  const secret = (found ?? (await documents.find(name.kind, name.id)))?.payload.secret
+  if (typeof secret !== 'string')
+    throw new Error('The secret that imports are known again by can not be read')
+  return secret
+}
+
 const letters = '0123456789abcdefghijklmnopqrstuvwxyz'
 
 /**
  * The uid of somebody who comes without an id: the same whenever the same row comes, so that it is
  * known again; and since the secret is in it, nobody can tell from a uid whether a guess at a row is right.
  */
-function uidOf({ patch, source }: Row, secret: () => Buffer): string {
+function uidOf({ patch, source }: Row, secret: string): string {
   const text = JSON.stringify([Object.entries(patch).toSorted(), Object.entries(source).toSorted()])
   let uid = 'usr_'
   // 252 is the largest multiple of 36 below 256: each letter is as likely as the next.
-  for (const byte of createHmac('sha512', secret()).update(text).digest())
+  for (const byte of createHmac('sha512', secret).update(text).digest())
     if (byte < 252 && uid.length < 24) uid += letters[byte % 36]
   return uid
 }
