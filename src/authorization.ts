@@ -7,7 +7,7 @@ import { recogniseAccessTokens } from './access/oauth-tokens.ts'
 import type { Passwords } from './access/passwords.ts'
 import type { People } from './access/people.ts'
 import type { Recovery } from './access/recovery.ts'
-import { createSignIn } from './access/sign-in.ts'
+import { createSignIn, limitSignIns } from './access/sign-in.ts'
 import type { Count, Rate } from './access/windows.ts'
 import { errorPage } from './contracts/html.ts'
 import { signOutPage } from './contracts/oauth/pages.ts'
@@ -63,7 +63,11 @@ export function createAuthorization({
   return {
     clients,
     tokens: recogniseAccessTokens({ documents, clients, people }),
-    contract: oauth({ server, signIn, recovery, publicUrl, userOf: store.get }),
+    contract: oauth({
+      ...{ server, signIn, recovery, publicUrl },
+      admitSignIn: limitSignIns(counting),
+      userOf: store.get,
+    }),
   }
 }
 

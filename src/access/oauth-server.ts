@@ -179,12 +179,26 @@ function createProvider(options: AuthorizationServerOptions, keys: JWK[], cookie
   // What a client is reached by says how secure the connection is; see contracts/oauth/exchange.ts.
   provider.proxy = true
   setOwnRules(provider)
+  provider.use(signNobodyOut)
   const failed = (_ctx: KoaContextWithOIDC, error: unknown) => options.onError(error)
   provider.on('server_error', failed)
   // Else it is written to the console.
   const koa: EventEmitter = provider
   koa.on('error', options.onError)
   return provider
+}
+
+/** Who is not signed in is led on at once: nothing is asked, so nothing has to be kept until it is answered. */
+async function signNobodyOut(ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> {
+  await next()
+  const { route, session, params } = ctx.oidc ?? {}
+  if (route !== 'end_session' || ctx.status !== 200 || session?.accountId !== undefined) return
+  const client = params?.post_logout_redirect_uri
+  const uri = new URL(String(client ?? ctx.oidc.urlFor('end_session_success')))
+  if (client !== undefined && params?.state !== undefined) uri.searchParams.set('state', String(params.state))
+  ctx.remove('set-cookie')
+  ctx.status = 303
+  ctx.redirect(uri.href)
 }
 
 /**

@@ -1,9 +1,9 @@
 import { claim } from '../directory/claims.ts'
 import type { Credentials } from '../directory/credentials.ts'
 import type { Store } from '../directory/store.ts'
-import { countAttempts } from './attempts.ts'
+import { countAttempts, take } from './attempts.ts'
 import { hashOf } from './authenticate.ts'
-import { secondsOf } from './limits.ts'
+import { secondsOf, subjectOf } from './limits.ts'
 import type { Passwords } from './passwords.ts'
 import type { Count, Rate } from './windows.ts'
 
@@ -40,6 +40,15 @@ export const signInFailures = {
   ofAddress: { quota: 30, seconds: 300 },
   ofName: { quota: 10, seconds: 300 },
 } as const
+
+/** How many sign-ins may be begun from an address, whatever else it may ask: each is kept for two hours. */
+export const signInsBegun = { quota: 600, seconds: 300 } as const
+
+/** Rejects with a DirectoryError `rate_limited` where an address has begun too many. */
+export function limitSignIns(counting: SignInOptions['counting']): (ip: string) => Promise<unknown> {
+  const begun = counting('sign-in-begun', signInsBegun)
+  return (ip) => take([begun, subjectOf(ip), signInsBegun])
+}
 
 /**
  * Signs people in by password. The answer is the same, and takes as long, whether there is such a person,

@@ -10,6 +10,8 @@ import { askAnew, createSignInRoutes, type SignInOptions } from './sign-in.ts'
 
 export interface OauthOptions extends SignInOptions, RecoveryOptions {
   readonly server: AuthorizationServer
+  /** Counts a sign-in that an address begins. Rejects with a DirectoryError `rate_limited`. */
+  readonly admitSignIn: (ip: string) => Promise<unknown>
 }
 
 /**
@@ -53,20 +55,24 @@ export function oauth(options: OauthOptions): Contract {
       // OpenID Connect Core 1.0, section 3.1.2.1: it may be asked by a form, too. A form of another site
       // brings no cookies; the address that it leads to does, and says the same.
       for (const slash of ['', '/'])
-        app.post(`/oauth/authorize${slash}`, { schema: { hide: true } }, async (request, reply) =>
-          askAnew(request, reply, options.publicUrl, formOf(request) ?? new URLSearchParams()),
-        )
+        app.post(`/oauth/authorize${slash}`, { schema: { hide: true } }, async (request, reply) => {
+          const asked = formOf(request) ?? new URLSearchParams()
+          judgeQuery(`${asked}`)
+          return askAnew(request, reply, options.publicUrl, asked)
+        })
       signInRoutes(app, options)
       recoveryRoutes(app, options)
     },
   }
 }
 
-function answerer({ server, publicUrl }: OauthOptions, known: string | undefined) {
+function answerer({ server, admitSignIn, publicUrl }: OauthOptions, known: string | undefined) {
   return async (request: FastifyRequest, reply: FastifyReply) => {
     const [path = '', query] = request.url.split(/\?(.*)/s, 2)
     judgeQuery(query ?? '')
-    const asked = `${known ?? path.replace(/\/$/, '')}${query === undefined ? '' : `?${query}`}`
+    const name = known ?? path.replace(/\/$/, '')
+    if (name === '/oauth/authorize') await admitSignIn(request.ip)
+    const asked = `${name}${query === undefined ? '' : `?${query}`}`
     const provider = await server.provider()
     const { status, headers, body } = await exchange(request, {
       callback: provider.callback(),
@@ -85,6 +91,9 @@ function answerer({ server, publicUrl }: OauthOptions, known: string | undefined
   }
 }
 
+/** Characters of a query as it is sent: enough for whatever clients keep in `state`. */
+const maxQuery = 4_096
+
 /**
  * What is asked is kept while the person signs in.
  * @throws DirectoryError `invalid` where it can not be
@@ -93,6 +102,8 @@ function judgeQuery(query: string): void {
   const problems = [...new URLSearchParams(query)]
     .filter(([, value]) => value.includes('\0'))
     .map(([property]) => ({ property, message: 'must not have a NUL in it' }))
+  if (query.length > maxQuery)
+    problems.push({ property: 'query', message: `must have at most ${maxQuery} characters` })
   if (problems.length > 0) throw new DirectoryError(refusal('invalid', 'This can not be asked', problems))
 }
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startApp, type TestApp } from '../../../test/app.ts'
 import { client, createBrowser, person } from '../../../test/oauth.ts'
-import { signInFailures } from '../../access/sign-in.ts'
+import { signInFailures, signInsBegun } from '../../access/sign-in.ts'
 
 let app: TestApp
 let shop: { id: string; secret: string }
@@ -286,6 +286,59 @@ describe('signing out', () => {
       logout: 'yes',
     })
     expect([location, await goesOn()]).toEqual([`${back}?state=bye`, false])
+  })
+})
+
+describe('whoever has no credentials can not fill the disk:', () => {
+  test('who is not signed in is led on from signing out at once, and leaves nothing', async () => {
+    const before = await app.everything()
+    const query = { client_id: shop.id, post_logout_redirect_uri: back, state: 'bye & more' }
+    const gone = [`${back}?state=bye+%26+more`, null]
+    const out = [expect.stringMatching(/\/oauth\/sign-out\/success$/), null]
+    for (const [asked, told] of [
+      [query, gone],
+      [{ ...query, client_id: '' }, out],
+      [{}, out],
+    ] as const) {
+      const { status, location, headers } = await createBrowser(app.url).go(
+        `/oauth/sign-out?${new URLSearchParams(asked)}`,
+      )
+      expect([status, location, headers.get('set-cookie')]).toEqual([303, ...told])
+    }
+    const evil = new URLSearchParams({ ...query, post_logout_redirect_uri: 'https://evil.example/' })
+    expect((await createBrowser(app.url).go(`/oauth/sign-out?${evil}`)).status).toBe(400)
+    expect(await app.everything()).toEqual(before)
+  })
+
+  test('what is asked has a bound', async () => {
+    const before = await app.everything()
+    const form = { 'content-type': 'application/x-www-form-urlencoded' }
+    const room = 4_096 - new URL(address(), app.url).search.slice(1).length
+    const [most, more] = [0, 1].map((n) => `${address()}${'s'.repeat(room + n)}`)
+    for (const [line, body] of [
+      [`GET ${more}`],
+      [`GET /oauth/sign-out?state=${'s'.repeat(4_091)}`],
+      ['POST /oauth/authorize', more?.split('?')[1]],
+    ] as const) {
+      const answer = await app.call(line, body, form)
+      expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
+      expect(answer.text).toContain('query must have at most 4096 characters')
+    }
+    expect(await app.everything()).toEqual(before)
+    expect((await createBrowser(app.url).open(most ?? '')).status).toBe(200)
+  })
+
+  test('sign-ins are begun from an address so often, also where nothing else is limited', async () => {
+    const begin = () => createBrowser(app.url).go(`${address()}&prompt=none`, undefined, from)
+    const statuses = new Set<number>()
+    for (let count = 0; count < signInsBegun.quota; count++) statuses.add((await begin()).status)
+    const { status, headers } = await begin()
+    expect([[...statuses], status, headers.get('retry-after')]).toEqual([
+      [303],
+      429,
+      expect.stringMatching(/^\d+$/),
+    ])
+    expect((await createBrowser(app.url).go(address())).status).toBe(303)
   })
 })
 
