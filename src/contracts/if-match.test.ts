@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Community, startCommunity } from '../../test/community.ts'
+import { type Community, faultsOf, startCommunity } from '../../test/community.ts'
 
 /** ROSTER_REQUIRE_IF_MATCH: whoever changes somebody says which version they know (RFC 6585, section 3). */
 
@@ -172,6 +172,27 @@ test('counters, passwords and keys have no version, or a request of their own, a
     ['POST /v1/keys', { name: 'a key', scopes: ['read'] }, 201],
   ] as const)
     expect(await roster.call(line, sent, admin)).toMatchObject({ status })
+})
+
+const account = { username: 'made', email: 'made@example.org', password: 'Staple-of-the-horse-2' }
+
+test.for<[line: string, body: object, status: 412 | 400]>([
+  ['PATCH /api/v2/user/:id/change_email/', { new_email: 'other@example.org', confirm: true }, 412],
+  ['POST /api/v2/account/create/', account, 412],
+  ['PATCH /api/v2/user/:id/settings/', { qa_frequency: 0 }, 400],
+  ['POST /api/v2/user/avatar/', {}, 400],
+  ['POST /api/v2/user/:id/confirm_email/', { new_email: 'x@example.org', validation_code: 'x' }, 400],
+  ['POST /api/v2/account/verify/', { validation_code: 'x' }, 400],
+  ['POST /api/v2/account/reset/', { validation_code: 'x', password: 'Staple-of-the-horse-2' }, 400],
+])('%s is 412 where somebody came first, or says that nobody could have', async ([line, body, status]) => {
+  const { id } = await somebody()
+  const credentials = line.includes('account') ? admin : await roster.tokenOf(id)
+  const rows = await roster.everything()
+  const headers = { ...credentials, 'if-match': '"999"' }
+  const answer = await roster.call(line.replace(':id', String(id)), body, headers)
+  expect(answer.status).toBe(status)
+  if (status === 400) expect(faultsOf(answer)).toContain('If-Match: invalid')
+  expect(await roster.everything()).toEqual(rows)
 })
 
 test('a repetition is told what came of it, and a dry run what would', async () => {

@@ -5,7 +5,7 @@ import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts
 import type { FieldName } from '../../directory/fields.ts'
 import type { Patch } from '../../directory/patch.ts'
 import { context } from '../contract.ts'
-import { entityTag } from '../request.ts'
+import { decodePreconditions, entityTag } from '../request.ts'
 import { readFields, readTexts, type Sent, tellIgnored } from './decode.ts'
 import { judgePassword } from './password.ts'
 import { type People, requireScope } from './people.ts'
@@ -27,10 +27,12 @@ export function createAccount({ directory, people, passwords, verifyToken }: Acc
   return {
     create: async (request: FastifyRequest, reply: FastifyReply) => {
       requireScope(request, 'admin')
+      const { problems: wrong, ...preconditions } = decodePreconditions(request)
       const { patch, password, ignored, problems } = decodeNew(await readFields(request))
+      const asked = { ...preconditions, patch, required, problems: [...wrong, ...problems] }
       // Hashing is dear, so first it is seen whether it is worth it.
-      await directory.create(context(request), { patch, required, problems, dryRun: true })
-      const made = { patch, required, password: await passwords.hash(password) }
+      await directory.create(context(request), { ...asked, dryRun: true })
+      const made = { ...asked, password: await passwords.hash(password) }
       const { user } = await directory.register(context(request), made)
       tellIgnored(reply, ignored)
       const location = `/api/v2/user/${user.id}/`

@@ -6,7 +6,7 @@ import { parseId } from '../../directory/user.ts'
 import type { Pictures } from '../../media/pictures.ts'
 import { context } from '../contract.ts'
 import { picturePath } from '../pictures.ts'
-import { decodePreconditions } from '../request.ts'
+import { conditionsOf, decodePreconditions } from '../request.ts'
 import { readFields, tellIgnored } from './decode.ts'
 import { decodePage, linker, neighbours } from './pages.ts'
 import { accountBlocked, type People, personOf } from './people.ts'
@@ -67,7 +67,7 @@ export function createAvatarRoutes({ directory, people, pictures }: AvatarRoutes
       const id = await owner(request)
       return receive([request, reply], pictures, ['avatar'], async ({ fields, pictures: came, problems }) => {
         const given = came.get('avatar')
-        const found = [...fields.problems, ...problems]
+        const found = [...conditionsOf(request), ...fields.problems, ...problems]
         if (given === undefined && found.length === 0) found.push({ property: 'avatar', message: isMissing })
         refuseWrong(found)
         if (given === undefined) throw new Error('a picture that is not there was not missed')

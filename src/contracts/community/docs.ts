@@ -187,6 +187,7 @@ export const docs = {
   changeEmail: {
     summary: 'Ask for another address of one’s own; it is confirmed first',
     tags,
+    headers: ifMatch,
     params,
     body: contentOf({
       type: 'object',

@@ -3,6 +3,7 @@ import type { EmailLimits } from '../../access/email-limits.ts'
 import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import { context, markPending } from '../contract.ts'
+import { conditionsOf, decodePreconditions } from '../request.ts'
 import { decodeFlag, readFields, readTexts, tellIgnored } from './decode.ts'
 import { type ById, knownId, type People } from './people.ts'
 
@@ -25,8 +26,9 @@ export function createEmail({ directory, people, limits }: EmailOptions) {
   return {
     change: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
       const id = await people.active(request)
+      const { problems: unsound, ...preconditions } = decodePreconditions(request)
       const { values, several, problems: wrong } = await readFields(request)
-      const problems = [...wrong]
+      const problems = [...unsound, ...wrong]
       const flags: Record<string, boolean> = {}
       for (const name of flagNames) {
         const flag = several.has(name) ? undefined : decodeFlag(values.get(name))
@@ -40,7 +42,7 @@ export function createEmail({ directory, people, limits }: EmailOptions) {
       const isHanded = flags.confirm === true && request.actor.vouched === true
       const handsOut = isHanded ? ({ mailed: flags.send_email === true } as const) : undefined
       const asked = { id, email: email === '' || email === null ? undefined : email, problems, handsOut }
-      const { token } = await named(emailChanges.request(context(request), asked))
+      const { token } = await named(emailChanges.request(context(request), { ...preconditions, ...asked }))
       const known: readonly string[] = ['new_email', ...flagNames]
       tellIgnored(
         reply,
@@ -57,8 +59,8 @@ export function createEmail({ directory, people, limits }: EmailOptions) {
       const isRight = await limits.tryToken(request.ip)
       const { texts, ignored, problems } = await readTexts(request, ['new_email', 'validation_code'])
       const { new_email: email = '', validation_code: token = '' } = texts
-      if (problems.length > 0)
-        throw new DirectoryError(refusal('invalid', 'The request is not valid', problems))
+      const all = [...conditionsOf(request), ...problems]
+      if (all.length > 0) throw new DirectoryError(refusal('invalid', 'The request is not valid', all))
       const asked = { requestId: request.id, contract: request.actor.contract }
       const { change } = await named(emailChanges.confirm(asked, { token, userId, email }))
       await isRight()

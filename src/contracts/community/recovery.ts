@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { IssuedToken, PersonTokens } from '../../access/person-tokens.ts'
 import type { Recovery } from '../../access/recovery.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
+import { conditionsOf } from '../request.ts'
 import { readTexts, tellIgnored } from './decode.ts'
 import { judgeNewPassword } from './password.ts'
 
@@ -25,7 +26,8 @@ export function createRecoveryRoutes({ recovery, tokens }: RecoveryOptions) {
     reset: async (request: FastifyRequest, reply: FastifyReply) => {
       const { texts, ignored, problems } = await readTexts(request, ['validation_code', 'password'])
       const { validation_code: token, password } = texts
-      if (token === undefined || password === undefined) throw invalid(problems)
+      const all = [...conditionsOf(request), ...problems]
+      if (token === undefined || password === undefined || all.length > 0) throw invalid(all)
       const asked = { token, password, fault: await judgeNewPassword(password), ip: request.ip }
       const contract = 'community'
       const user = await recovery.reset({ ...asked, requestId: request.id, contract }).catch(named)

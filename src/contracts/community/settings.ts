@@ -3,6 +3,7 @@ import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import { type SettingName, type Settings, settingNames, settingValues } from '../../directory/settings.ts'
 import { context } from '../contract.ts'
+import { conditionsOf } from '../request.ts'
 import { readFields, type Sent, tellIgnored } from './decode.ts'
 import type { ById, People } from './people.ts'
 
@@ -21,11 +22,11 @@ export function createSettings({
     update: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
       const id = await people.active(request)
       const { settings, ignored, problems } = decode(await readFields(request))
-      if (problems.length > 0)
-        throw new DirectoryError(refusal('invalid', 'The request is not valid', problems))
-      const all = await directory.set(context(request), id, settings)
+      const all = [...conditionsOf(request), ...problems]
+      if (all.length > 0) throw new DirectoryError(refusal('invalid', 'The request is not valid', all))
+      const set = await directory.set(context(request), id, settings)
       tellIgnored(reply, ignored)
-      return encode(all)
+      return encode(set)
     },
   }
 }

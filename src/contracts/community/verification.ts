@@ -3,6 +3,7 @@ import type { EmailLimits } from '../../access/email-limits.ts'
 import type { PersonTokens } from '../../access/person-tokens.ts'
 import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError } from '../../directory/errors.ts'
+import { conditionsOf } from '../request.ts'
 import { readTexts, tellIgnored } from './decode.ts'
 import { invalid, sendToken, uselessCode } from './recovery.ts'
 
@@ -25,7 +26,8 @@ export function createVerification({ directory: { emailChanges }, limits, tokens
 
   async function readCode(request: FastifyRequest, reply: FastifyReply): Promise<string> {
     const { texts, ignored, problems } = await readTexts(request, ['validation_code'])
-    if (texts.validation_code === undefined) throw invalid(problems)
+    const all = [...conditionsOf(request), ...problems]
+    if (texts.validation_code === undefined || all.length > 0) throw invalid(all)
     tellIgnored(reply, ignored)
     return texts.validation_code
   }
