@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import {
   existsSync,
   mkdirSync,
@@ -268,4 +269,31 @@ describe('a backup', () => {
     expect(existsSync(join(files, 'x'))).toBe(false)
     expect(await createClient(server.url)('GET', '/users/3')).toMatchObject({ status: 200 })
   })
+})
+
+/** Only the system calls show it; where there is no strace, or it may not trace, nothing is shown. */
+const isTraceable = spawnSync('strace', ['-f', '-e', 'trace=none', 'true']).status === 0
+
+it.skipIf(!isTraceable).each([
+  ['an export', ['export', '--output']],
+  ['a backup', ['backup']],
+])('that has ended is on disk, its name as well: %s', async (_what, command) => {
+  const [folder, files] = [temporaryFolder(), temporaryFolder()]
+  await fill(folder)
+  const [file, trace] = [join(files, 'copy'), join(temporaryFolder(), 'trace')]
+  const under = [
+    'strace',
+    '-f',
+    '-y',
+    '-e',
+    'trace=fsync,?rename,?renameat,renameat2,?link,linkat',
+    '-o',
+    trace,
+  ]
+  expect(await run([...command, file], { folder, under })).toMatchObject({ code: 0, stderr: '' })
+  const calls = readFileSync(trace, 'utf8').split('\n')
+  const named = calls.findIndex((call) => /(rename|link)\w*\(/.test(call) && call.includes(`"${file}"`))
+  const [before, after] = [calls.slice(0, named), calls.slice(named)]
+  expect(before.some((call) => call.includes('fsync(') && call.includes(`<${file}.`))).toBe(true)
+  expect(after.some((call) => call.includes('fsync(') && call.includes(`<${files}>`))).toBe(true)
 })

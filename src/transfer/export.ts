@@ -1,4 +1,5 @@
 import { open, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { fieldNames } from '../directory/fields.ts'
 import type { Store } from '../directory/store.ts'
 import { isVisible, type User } from '../directory/user.ts'
@@ -90,6 +91,9 @@ export async function writeFile(path: string, parts: AsyncIterable<string>): Pro
     await file.sync()
     await file.close()
     await rename(temporary, path)
+    // A name is on disk when its folder is (fsync(2)).
+    await using folder = await open(dirname(path), 'r')
+    await folder.sync()
   } catch (error) {
     await file.close().catch(() => {})
     await rm(temporary, { force: true })

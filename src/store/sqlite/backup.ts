@@ -1,5 +1,5 @@
 import { closeSync, existsSync, fsyncSync, linkSync, openSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
 /**
@@ -24,6 +24,8 @@ export function backupSqlite(folder: string, file: string): void {
     sync(temporary)
     // A link is refused where a file is; a rename would replace it.
     linkSync(temporary, file)
+    // A name is on disk when its folder is (fsync(2)).
+    sync(dirname(file))
   } finally {
     rmSync(temporary, { force: true })
   }
@@ -41,7 +43,7 @@ function check(path: string): void {
 
 /** The copy is nobody's database yet, so it may be opened as a file. */
 function sync(path: string): void {
-  const file = openSync(path, 'r+')
+  const file = openSync(path, 'r')
   fsyncSync(file)
   closeSync(file)
 }
