@@ -1,11 +1,13 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, inject, it } from 'vitest'
 import { contradictions, range } from '../src/store/conformance.ts'
+import { runHere } from './command.ts'
 import { createDatabase, readKept as readKeptInPostgres } from './postgres.ts'
-import { cleanUp, createClient, type Ended, readKept, run, serve, temporaryFolder } from './process.ts'
+import { begin, cleanUp, createClient, type Ended, readKept, run, serve, temporaryFolder } from './process.ts'
 
-/** `roster import`, as a process of its own: what is in afterwards, what it says, and how it ends. */
+/** `roster import`: what is in afterwards, what it says, and how it ends. */
 
 afterEach(cleanUp)
 
@@ -24,7 +26,7 @@ function trial(env: Readonly<Record<string, string>> = {}): Trial {
     ...{ folder, path },
     take(content, args = [], name = 'people.json') {
       writeFileSync(path(name), content)
-      return run(['import', ...args, path(name)], { folder, env })
+      return runHere(['import', ...args, path(name)], { folder, env })
     },
   }
 }
@@ -60,9 +62,35 @@ function kept(folder: string) {
   return { users, log }
 }
 
-function told(created: number, updated: number, here: number, rejected: number): string {
-  return `${created} imported, ${updated} updated, ${here} here already, ${rejected} rejected\n`
+/** How many people have ever been there, while others write. */
+function rowsIn(folder: string): number {
+  const db = new DatabaseSync(join(folder, 'roster.db'), { readOnly: true })
+  try {
+    return Number(db.prepare('SELECT count(*) AS rows FROM users').get()?.rows)
+  } finally {
+    db.close()
+  }
 }
+
+function told(created: number, updated: number, here: number, rejected: number): string {
+  const [a, b, c, d] = [created, updated, here, rejected].map((count) => count.toLocaleString('en'))
+  return `${a} imported, ${b} updated, ${c} here already, ${d} rejected\n`
+}
+
+it('as a process ends with 0, 3 where rows were rejected, 1 where it could not be done, and 2 where it makes no sense', async () => {
+  const { folder, path } = trial()
+  writeFileSync(path('both'), lines(ann, bob))
+  writeFileSync(path('one'), lines({ ...ann, phone: '7' }))
+  expect(await run(['import', path('both')], { folder })).toEqual({
+    ...{ code: 0, signal: null, stdout: told(2, 0, 0, 0), stderr: '' },
+  })
+  expect(await run(['import', path('one')], { folder })).toEqual({
+    ...{ code: 3, signal: null, stdout: told(0, 0, 0, 1), stderr: 'line 1 (id 3): phone is another here\n' },
+  })
+  const failed = { signal: null, stdout: '', stderr: expect.stringMatching(/^roster: /) }
+  expect(await run(['import', path('none')], { folder })).toEqual({ ...failed, code: 1 })
+  expect(await run(['import'], { folder })).toEqual({ ...failed, code: 2 })
+})
 
 describe('an import takes', () => {
   it.each([
@@ -170,7 +198,7 @@ describe('a person with an id', () => {
   it('moves the ids that are given later past the largest, and never gives one back', async () => {
     const { folder, take } = trial()
     await take(lines(named(40), named(2 ** 52)))
-    await run(['user', 'erase', '40'], { folder })
+    await runHere(['user', 'erase', '40'], { folder })
     const ended = await take(lines(named(40), named(2 ** 52 + 1), { email: 'next@example.com' }))
     expect(ended).toMatchObject({ code: 3, stdout: told(1, 0, 0, 2) })
     expect(ended.stderr).toBe(
@@ -324,7 +352,7 @@ describe('what a file must not be', () => {
     const { folder, take, path } = trial()
     const args = about === 'a folder' ? [folder] : about === 'missing' ? [path('none')] : undefined
     const ended =
-      args === undefined ? await take(content, [], name) : await run(['import', ...args], { folder })
+      args === undefined ? await take(content, [], name) : await runHere(['import', ...args], { folder })
     expect(ended).toMatchObject({ stderr: expect.stringMatching(complaint) })
     expect(ended.code).toBe(1)
     expect(ended.stderr).not.toMatch(/\n\s+at /)
@@ -339,7 +367,7 @@ describe('what a file must not be', () => {
     [['--nope', 'x']],
   ])('asked for like this: %j', async (args) => {
     const folder = temporaryFolder()
-    expect(await run(['import', ...args], { folder })).toMatchObject({ code: 2, stdout: '' })
+    expect(await runHere(['import', ...args], { folder })).toMatchObject({ code: 2, stdout: '' })
     expect(existsSync(join(folder, 'roster.db'))).toBe(false)
   })
 })
@@ -506,7 +534,7 @@ describe('an import that does not come to its end', () => {
     ['through a server', true],
   ])('is completed by the next one, killed again and again, %s', async (_how, isServed) => {
     const { folder, path } = trial()
-    const count = 6_000
+    const count = 2_000
     const file = path('people.ndjson')
     // Every third has no id, every ninth no address either.
     const rows = range(count).map((id) =>
@@ -514,20 +542,16 @@ describe('an import that does not come to its end', () => {
     )
     writeFileSync(file, lines(...rows))
     const server = isServed ? await serve([], { folder }) : undefined
-    const under = (rows: number) => [
-      'sh',
-      '-c',
-      `"$@" & pid=$!; until [ "$(sqlite3 -readonly '${folder}/roster.db' 'SELECT count(*) >= ${rows} FROM users' 2>/dev/null)" = 1 ]; do kill -0 $pid 2>/dev/null || break; done; kill -9 $pid; wait $pid`,
-      'sh',
-    ]
-    for (const rows of [1, 1_500, 3_000]) {
-      await run(['import', file], { folder, under: under(rows) })
-      expect(readKept(folder).users.length).toBeLessThan(count)
+    for (const rows of [1, 500, 1_000]) {
+      const { kill } = begin(['import', file], { folder })
+      await expect.poll(() => rowsIn(folder), { interval: 2, timeout: 60_000 }).toBeGreaterThanOrEqual(rows)
+      await kill()
+      expect(rowsIn(folder)).toBeLessThan(count)
     }
     const ended = await run(['import', file], { folder })
     expect(ended).toMatchObject({ code: 0 })
     expect(await run(['import', file], { folder })).toMatchObject({
-      stdout: '0 imported, 0 updated, 6,000 here already, 0 rejected\n',
+      stdout: told(0, 0, 2_000, 0),
     })
     await server?.stop()
     const { users } = kept(folder)
@@ -643,13 +667,13 @@ it('goes into PostgreSQL the same way, and from there to SQLite', async () => {
     const { users, log, damage } = await readKeptInPostgres(database.sql)
     expect([damage, contradictions(users, log)]).toEqual([[], []])
     expect(users.map(({ id }) => id)).toEqual([...range(301), 400])
-    const exported = await run(['export'], { folder, env: { DATABASE_URL: database.url } })
+    const exported = await runHere(['export'], { folder, env: { DATABASE_URL: database.url } })
     const moved = trial()
     expect(await moved.take(exported.stdout, [], 'x.ndjson')).toMatchObject({
       code: 0,
       stdout: told(302, 0, 0, 0),
     })
-    expect((await run(['export'], { folder: moved.folder })).stdout).toBe(exported.stdout)
+    expect((await runHere(['export'], { folder: moved.folder })).stdout).toBe(exported.stdout)
   } finally {
     await database.drop()
   }

@@ -63,6 +63,17 @@ export async function run(args: readonly string[], options: RunOptions): Promise
   return start(args, options).ended
 }
 
+/** Begins a command, to be ended without asking (SIGKILL). */
+export function begin(args: readonly string[], options: RunOptions): Pick<Roster, 'kill'> {
+  const { child, ended } = start(args, options)
+  return {
+    kill: () => {
+      child.kill('SIGKILL')
+      return ended
+    },
+  }
+}
+
 /**
  * Serves on a free port.
  * @throws Error with all that it said, where it ends before it is ready
@@ -96,10 +107,15 @@ export async function serve(args: readonly string[], options: RunOptions): Promi
 /** Open to this machine, as the contracts that know no credentials have to be for these tests. */
 const settings = { PORT: '0', ROSTER_OPEN_CONTRACTS: 'loopback' }
 
-function start(args: readonly string[], { folder, env, under = [] }: RunOptions) {
+/** Of the program, and of nothing that happens to be set where the tests run. */
+export function environment({ folder, env }: Pick<RunOptions, 'folder' | 'env'>): NodeJS.ProcessEnv {
+  return { PATH: process.env.PATH, ...settings, ROSTER_DATA: folder, ...env }
+}
+
+function start(args: readonly string[], { under = [], ...options }: RunOptions) {
   const [command = '', ...rest] = [...under, process.execPath, program, ...args]
   const child = spawn(command, rest, {
-    env: { PATH: process.env.PATH, ...settings, ROSTER_DATA: folder, ...env },
+    env: environment(options),
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   children.add(child)
