@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect, it } from 'vitest'
+import { emptyDirectory, runHere } from './command.ts'
 import { authorize, createBrowser } from './oauth.ts'
 import { cleanUp, run, serve, temporaryFolder } from './process.ts'
 
@@ -91,12 +92,11 @@ const wrong = [
 ] as const
 
 it('roster client says what is wrong, on standard error, and makes nothing', async () => {
-  const folder = temporaryFolder()
-  await (await serve([], { folder })).stop()
+  const folder = await emptyDirectory()
   for (const [args, code, message] of wrong) {
-    const { code: ended, stdout, stderr } = await run(['client', ...args], { folder, env: {} })
+    const { code: ended, stdout, stderr } = await runHere(['client', ...args], { folder })
     expect([ended, stdout]).toEqual([code, ''])
     expect(stderr).toContain(message)
   }
-  expect((await run(['client', 'list'], { folder, env: {} })).stdout).toBe('')
+  expect((await runHere(['client', 'list'], { folder })).stdout).toBe('')
 })

@@ -1,6 +1,8 @@
 import { vi } from 'vitest'
 import { run } from '../src/command-line.ts'
-import { type Ended, environment, type RunOptions } from './process.ts'
+import { readConfig } from '../src/config.ts'
+import { openStore } from '../src/stores.ts'
+import { type Ended, environment, type RunOptions, temporaryFolder } from './process.ts'
 
 /**
  * As `run` of a process, but in this one, which is three times as quick: for what a command does and
@@ -28,4 +30,15 @@ export async function runHere(
     process.exitCode = undefined
     vi.restoreAllMocks()
   }
+}
+
+/** A folder with a directory in which nobody is. */
+export async function emptyDirectory(): Promise<string> {
+  const folder = temporaryFolder()
+  const fail = (problem: Error | string) => {
+    throw new Error('The store is not well', { cause: problem })
+  }
+  const store = await openStore({ ...readConfig({}), folder }, { onFatal: fail, onWarning: fail })
+  await store.close()
+  return folder
 }

@@ -1,21 +1,18 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, inject, it } from 'vitest'
+import { afterEach, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { emptyDirectory, runHere } from './command.ts'
 import { createDatabase } from './postgres.ts'
 import { cleanUp, createClient, readKept, run, type Send, serve, temporaryFolder } from './process.ts'
 
-const cleanUps: (() => unknown)[] = []
-afterEach(async () => {
-  await cleanUp()
-  for (const one of cleanUps.splice(0).reverse()) await one()
-})
+afterEach(cleanUp)
 
 /** The environment of a service on the store, with the folder for it. */
 async function place(store: 'sqlite' | 'postgres') {
   const folder = temporaryFolder()
   if (store === 'sqlite') return { folder, env: {} }
   const { url, drop } = await createDatabase(inject('postgresUrl'))
-  cleanUps.push(drop)
+  onTestFinished(drop)
   return { folder, env: { DATABASE_URL: url } }
 }
 
@@ -79,8 +76,7 @@ describe.each(['sqlite', 'postgres'] as const)('roster key on %s', (store) => {
 })
 
 it('roster key says what is wrong, on standard error, and makes nothing', async () => {
-  const folder = temporaryFolder()
-  await (await serve([], { folder })).stop()
+  const folder = await emptyDirectory()
   const cases: [args: string[], code: number, complaint: RegExp][] = [
     [[], 2, /no command of roster key.*roster key create --name/s],
     [['fly'], 2, /no command of roster key/],
@@ -108,22 +104,21 @@ it('roster key says what is wrong, on standard error, and makes nothing', async 
     [['revoke', 'key_none'], 1, /^roster: API key not found\n$/],
   ]
   for (const [args, code, complaint] of cases) {
-    const ended = await run(['key', ...args], { folder })
+    const ended = await runHere(['key', ...args], { folder })
     expect([args, ended.code, ended.stdout]).toEqual([args, code, ''])
     expect(ended.stderr).toMatch(complaint)
     expect(ended.stderr).not.toMatch(/\n\s+at /)
   }
-  expect(await run(['key', 'list'], { folder })).toMatchObject({ code: 0, stdout: '', stderr: '' })
-  const elsewhere = await run(['key', 'list'], { folder: temporaryFolder() })
+  expect(await runHere(['key', 'list'], { folder })).toMatchObject({ code: 0, stdout: '', stderr: '' })
+  const elsewhere = await runHere(['key', 'list'], { folder: temporaryFolder() })
   expect(elsewhere).toMatchObject({ code: 1, stderr: expect.stringContaining('There is no directory in') })
 })
 
 it('roster key create takes a number of days for an expiry', async () => {
-  const folder = temporaryFolder()
-  await (await serve([], { folder })).stop()
+  const folder = await emptyDirectory()
   const before = Date.now()
-  await run(['key', 'create', '--name', 'n', '--scopes', 'admin', '--expires', '90d'], { folder })
-  const { expires_at } = JSON.parse((await run(['key', 'list'], { folder })).stdout)
+  await runHere(['key', 'create', '--name', 'n', '--scopes', 'admin', '--expires', '90d'], { folder })
+  const { expires_at } = JSON.parse((await runHere(['key', 'list'], { folder })).stdout)
   const days = (Date.parse(expires_at) - before) / 86_400_000
   expect([Math.floor(days), days - 90 < 0.01]).toEqual([90, true])
 })

@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { contradictions, range } from '../src/store/conformance.ts'
+import { runHere } from './command.ts'
 import {
   cleanUp,
   createClient,
@@ -244,7 +245,7 @@ describe.each(['running', 'stopped'])('the command line with the server %s', (st
   })
 
   it('says what is wrong, and changes nothing', async () => {
-    const { folder, user } = await prepare()
+    const { folder } = await prepare()
     const before = readKept(folder)
     const cases: [args: string[], code: number, complaint: RegExp][] = [
       [['get', '0'], 2, /ID must be a whole number from 1 on, and is "0"/],
@@ -260,7 +261,7 @@ describe.each(['running', 'stopped'])('the command line with the server %s', (st
       [['remove'], 2, /Usage/],
     ]
     for (const [args, code, complaint] of cases) {
-      const ended = await user(...args)
+      const ended = await runHere(['user', ...args], { folder })
       expect([args, ended.code, ended.stdout]).toEqual([args, code, ''])
       expect(ended.stderr).toMatch(complaint)
       expect(ended.stderr).not.toMatch(/\n\s+at /)
