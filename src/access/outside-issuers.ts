@@ -67,9 +67,10 @@ export function recogniseOutsideTokens(options: OutsideIssuersOptions): Recognis
       if (known === undefined) throw invalidToken('The token is of an issuer that is not known here')
       const { issuer, keys } = known
       const { payload, expired } = await verify(token, issuer, keys, now())
-      const { sub, iat, exp } = payload
-      if (sub === undefined || sub === '' || iat === undefined || exp === undefined)
-        throw invalidToken('The token must have sub, iat and exp')
+      const { iat, exp } = payload
+      const sub: unknown = payload.sub
+      if (typeof sub !== 'string' || sub === '' || iat === undefined || exp === undefined)
+        throw invalidToken('The token must have sub, a text, and iat and exp')
       if (iat * 1000 > now() + skew) throw invalidToken('The token was issued in the future')
       const user = await store.find(claim(issuer.person, sub))
       if (user === undefined) throw invalidToken('The token is about nobody who is here')
