@@ -174,6 +174,25 @@ describe('the keys of an issuer', () => {
     expect(fetched).toHaveLength(before)
   })
 
+  test('may have a new one among them while they can not be fetched, which is no guess', async () => {
+    const ask = prepare()
+    expect(await ask(await sign())).toEqual(person)
+    const rotated = (at: number, kid = 'two') =>
+      sign({ key: second.privateKey, header: { kid }, claims: { iat: at / 1000 } })
+    published = [await publicOf(second.publicKey, 'two')]
+    away = true
+    now += 31_000
+    expect(await ask(await rotated(now))).toBe('unavailable')
+    // What was signed before the keys were fetched was not signed by one that came later.
+    expect(await ask(await rotated(start))).toBe('unauthenticated')
+    away = false
+    now += 10_000
+    expect(await ask(await rotated(now))).toBe('unavailable')
+    now += 20_000
+    expect(await ask(await rotated(now))).toEqual(person)
+    expect(await ask(await rotated(now, 'three'))).toBe('unauthenticated')
+  })
+
   test('outlive an outage of the issuer for a day', async () => {
     const ask = prepare()
     const lasting = (jti: string) => sign({ claims: { jti, exp: seconds + 200_000 } })

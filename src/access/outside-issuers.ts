@@ -63,7 +63,7 @@ export function recogniseOutsideTokens(options: OutsideIssuersOptions): Recognis
     recognises: (token) => algorithms.includes(algorithmOf(token) ?? ''),
 
     async find(token): Promise<Credential> {
-      const known = issuers.get(issuerOf(token))
+      const known = issuers.get(toldBy(token).iss ?? '')
       if (known === undefined) throw invalidToken('The token is of an issuer that is not known here')
       const { issuer, keys } = known
       const { payload, expired } = await verify(token, issuer, keys, now())
@@ -80,11 +80,12 @@ export function recogniseOutsideTokens(options: OutsideIssuersOptions): Recognis
   }
 }
 
-function issuerOf(token: string): string {
+/** What a token says that nobody has vouched for yet. */
+function toldBy(token: string): JWTPayload {
   try {
-    return decodeJwt(token).iss ?? ''
+    return decodeJwt(token)
   } catch {
-    return ''
+    return {}
   }
 }
 
@@ -92,10 +93,16 @@ async function verify(token: string, { url, audience }: Issuer, keys: KeySet, at
   const check = (set: ReturnType<typeof createLocalJWKSet>) =>
     jwtVerify(token, set, { algorithms, issuer: url, audience, currentDate: new Date(at) })
   try {
-    const { payload } = await check(await keys.get()).catch(async (error: unknown) => {
+    const { payload } = await check((await keys.get()).keys).catch(async (error: unknown) => {
       // The issuer may have a new key by now.
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error
-      return check(await keys.renew())
+      const renewed = await keys.renew()
+      return check(renewed.keys).catch((stillError: unknown) => {
+        const isKeyless = stillError instanceof errors.JWKSNoMatchingKey
+        // What is signed was published before: of a token that is older than the keys it would be here.
+        if (isKeyless && renewed.at < Number(toldBy(token).iat) * 1000) throw unavailable(noKeys)
+        throw stillError
+      })
     })
     return { payload, expired: false }
   } catch (error) {
@@ -112,13 +119,19 @@ function scopesOf({ scope, scp }: JWTPayload): Scope[] {
   return (['read', 'write'] as const).filter((one) => all.includes(one))
 }
 
-type Keys = ReturnType<typeof createLocalJWKSet>
+/** Keys, and when they began to be fetched, in milliseconds since 1970, UTC. */
+interface Keys {
+  readonly keys: ReturnType<typeof createLocalJWKSet>
+  readonly at: number
+}
 
 interface KeySet {
   readonly get: () => Promise<Keys>
-  /** Fetches them anew, unless that was done a moment ago. */
+  /** Fetches them anew, unless that was tried a moment ago or fails: then those that are here. */
   readonly renew: () => Promise<Keys>
 }
+
+const noKeys = 'The keys of the issuer can not be had now'
 
 /** Milliseconds after which keys are fetched again, beside the requests that go on with those that are here. */
 const fresh = 600_000
@@ -132,7 +145,7 @@ function createKeySet(
   issuer: Issuer,
   { now, fetch = globalThis.fetch, onOutage }: OutsideIssuersOptions,
 ): KeySet {
-  let known: { readonly keys: Keys; readonly at: number } | undefined
+  let known: Keys | undefined
   let triedAt = Number.NEGATIVE_INFINITY
   let fetching: Promise<Keys> | undefined
 
@@ -146,10 +159,10 @@ function createKeySet(
   }
 
   async function fetchKeys(): Promise<Keys> {
+    const at = now()
     const found = issuer.jwks ?? (await discover())
-    const keys = createLocalJWKSet((await read(found)) as JSONWebKeySet)
-    known = { keys, at: now() }
-    return keys
+    known = { keys: createLocalJWKSet((await read(found)) as JSONWebKeySet), at }
+    return known
   }
 
   async function discover(): Promise<string> {
@@ -176,14 +189,14 @@ function createKeySet(
   }
 
   async function renew(): Promise<Keys> {
-    const usable = known !== undefined && now() - known.at < trusted ? known.keys : undefined
+    const usable = known !== undefined && now() - known.at < trusted ? known : undefined
     if (now() - triedAt < pause && fetching === undefined) {
       if (usable !== undefined) return usable
-      throw unavailable('The keys of the issuer can not be had now')
+      throw unavailable(noKeys)
     }
     return start().catch((error: unknown) => {
       if (usable !== undefined) return usable
-      throw unavailable('The keys of the issuer can not be had now', error)
+      throw unavailable(noKeys, error)
     })
   }
 
@@ -191,7 +204,7 @@ function createKeySet(
     async get() {
       if (known === undefined || now() - known.at >= trusted) return renew()
       if (now() - known.at >= fresh && now() - triedAt >= pause) start().catch(() => {})
-      return known.keys
+      return known
     },
     renew,
   }
