@@ -231,6 +231,19 @@ describe('a backup', () => {
     expect(readKept(copy).damage).toEqual([])
   })
 
+  it('is taken and restored as docs/operations.md has it', async () => {
+    const operations = readFileSync(new URL('../docs/operations.md', import.meta.url), 'utf8')
+    const [section = ''] = /^## SQLite\n.*?(?=^### A full disk)/ms.exec(operations) ?? []
+    const [, block = ''] = /^```sh\n(.*?)^```$/ms.exec(section) ?? []
+    const [, name = ''] = /^npm run -s roster -- backup (\S+)\n$/.exec(block) ?? []
+    expect(name).not.toBe('')
+    const [folder, file] = [temporaryFolder(), join(temporaryFolder(), name)]
+    await fill(folder)
+    expect(await run(['backup', file], { folder })).toMatchObject({ code: 0, stdout: '', stderr: '' })
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+    expect(readKept(restored(file))).toEqual(readKept(folder))
+  })
+
   it('has what is only in the log yet, also of a server that was killed', async () => {
     const folder = temporaryFolder()
     const server = await serve([], { folder })
