@@ -72,6 +72,17 @@ test.for<[name: string, text: string, key: keyof Config, value: unknown]>([
       { url: 'http://127.0.0.1:9', audience: 'b', person: 'uid', jwks: 'https://b.example/keys' },
     ],
   ],
+  [
+    'ROSTER_JWT_ISSUERS',
+    'https://a.example audience=a person=ext_id:a/,https://b.example audience=b person=ext_id:b:,https://c.example audience=c person=uid,https://d.example audience=d person=uid',
+    'jwtIssuers',
+    [
+      { url: 'https://a.example', audience: 'a', person: 'ext_id', prefix: 'a/' },
+      { url: 'https://b.example', audience: 'b', person: 'ext_id', prefix: 'b:' },
+      { url: 'https://c.example', audience: 'c', person: 'uid' },
+      { url: 'https://d.example', audience: 'd', person: 'uid' },
+    ],
+  ],
   ['ROSTER_JWT_SECRET', 'hunter2'.repeat(5), 'jwtSecret', 'hunter2'.repeat(5)],
   ['ROSTER_JWT_SECRET', 'é'.repeat(16), 'jwtSecret', 'é'.repeat(16)],
   ...[
@@ -155,6 +166,10 @@ const wrong: readonly (readonly [name: string, text: string, hint: string])[] = 
     'http://login.example.com audience=a',
     'https://u:hunter2@login.example.com audience=a',
     'https://login.example.com audience=a person=email',
+    'https://login.example.com audience=a person=uid:b/',
+    'https://login.example.com audience=a person=ext_id:',
+    'https://login.example.com audience=a person=ext_id:b',
+    'https://login.example.com audience=a person=ext_id:é/',
     'https://login.example.com audience=a colour=red',
     'https://login.example.com audience=a audience=b',
     'https://login.example.com audience=a jwks=http://keys.example.com',
@@ -164,6 +179,15 @@ const wrong: readonly (readonly [name: string, text: string, hint: string])[] = 
     'https://a.example audience=a,https://a.example audience=b',
     'must list each issuer once',
   ],
+  ...[
+    'https://a.example audience=a,https://b.example audience=b',
+    'https://a.example audience=a,https://b.example audience=b person=ext_id:b/',
+    'https://a.example audience=a person=ext_id:b/,https://b.example audience=b person=ext_id:b/',
+    'https://a.example audience=a person=ext_id:b/a/,https://b.example audience=b person=ext_id:b/',
+  ].map(
+    (text) =>
+      ['ROSTER_JWT_ISSUERS', text, 'must give each issuer that names people by ext_id its own'] as const,
+  ),
   ...['hunter2', 'x'.repeat(31)].map(
     (text) => ['ROSTER_JWT_SECRET', text, 'must have at least 32 bytes'] as const,
   ),

@@ -57,7 +57,7 @@ export const settings = {
   jwtIssuers: setting(
     'ROSTER_JWT_ISSUERS',
     '',
-    'Issuers whose JWTs are believed, separated by commas, each like `https://login.example.com audience=roster`: what `iss` and `aud` have to be. `person=uid` has `sub` name people by uid rather than by ext_id; `jwks=https://…` says where the keys are, if the discovery document does not',
+    'Issuers whose JWTs are believed, separated by commas, each like `https://login.example.com audience=roster`: what `iss` and `aud` have to be. `person=uid` has `sub` name people by uid rather than by ext_id, and `person=ext_id:shop/` by `shop/` and `sub` as the ext_id, which several issuers need; `jwks=https://…` says where the keys are, if the discovery document does not',
     jwtIssuers,
   ),
   openContracts: setting(
@@ -220,7 +220,9 @@ function jwtIssuers(text: string): readonly Issuer[] {
     const given = new Map(
       options.map((option) => [option.replace(/=.*/s, ''), option.replace(/^[^=]*=?/s, '')]),
     )
-    const { audience, person = 'ext_id', jwks, ...others } = Object.fromEntries(given)
+    const { audience, person: named = 'ext_id', jwks, ...others } = Object.fromEntries(given)
+    // It ends with what no character after it can become one with (Unicode Normalization Forms).
+    const [, person, prefix] = /^(uid$|ext_id)(?::([\w.:/~-]*[.:/_~-]))?$/.exec(named) ?? []
     const isSound = audience && (person === 'ext_id' || person === 'uid') && Object.keys(others).length === 0
     if (
       !isSound ||
@@ -229,10 +231,16 @@ function jwtIssuers(text: string): readonly Issuer[] {
       given.size < options.length
     )
       throw new Error('must list issuers like https://login.example.com audience=roster person=ext_id')
-    return { url, audience, person, ...(jwks !== undefined && { jwks }) }
+    return { url, audience, person, ...(prefix && { prefix }), ...(jwks !== undefined && { jwks }) }
   })
   if (new Set(issuers.map(({ url }) => url)).size < issuers.length)
     throw new Error('must list each issuer once')
+  // Else whoever gives out a sub at one of them is believed about the people of another.
+  const prefixes = issuers.filter(({ person }) => person === 'ext_id').map(({ prefix = '' }) => prefix)
+  if (prefixes.some((one, n) => prefixes.some((other, m) => n !== m && one.startsWith(other))))
+    throw new Error(
+      'must give each issuer that names people by ext_id its own person=ext_id:prefix/, none of which begins another',
+    )
   return issuers
 }
 

@@ -5,7 +5,7 @@ import type { Credentials } from '../directory/credentials.ts'
 import { DirectoryError } from '../directory/errors.ts'
 import { noFields, type User } from '../directory/user.ts'
 import { createAuthenticator } from './authenticate.ts'
-import { recogniseOutsideTokens } from './outside-issuers.ts'
+import { type Issuer, recogniseOutsideTokens } from './outside-issuers.ts'
 import { createPeople } from './people.ts'
 
 const issuer = 'https://login.example.com'
@@ -41,10 +41,10 @@ const fetch: typeof globalThis.fetch = async (address) => {
   return Response.json(isDiscovery ? { issuer, jwks_uri: `${issuer}/keys` } : { keys: published })
 }
 
-function prepare() {
+function prepare(over: Partial<Issuer> = {}) {
   const ann = { ...noFields, id: 3, ext_id: 'ann' } as User
   const recogniser = recogniseOutsideTokens({
-    issuers: [{ url: issuer, audience: 'roster', person: 'ext_id' }],
+    issuers: [{ url: issuer, audience: 'roster', person: 'ext_id', ...over }],
     store: { find: async ({ kind, key }) => (kind === 'ext_id' && key === 'ann' ? ann : undefined) },
     people: createPeople(async () => credentials),
     now: () => now,
@@ -97,6 +97,12 @@ describe('a token of an issuer outside', () => {
     ['of the type of RFC 9068', { header: { typ: 'at+jwt' } }, person],
   ])('is taken %s', async ([, told, expected]) => {
     expect(await prepare()(await sign(told))).toEqual(expected)
+  })
+
+  test('names those people alone whose ext_id begins with what is the issuer’s own', async () => {
+    const ask = prepare({ prefix: 'an' })
+    expect(await ask(await sign({ claims: { sub: 'n' } }))).toEqual(person)
+    expect(await ask(await sign())).toBe('unauthenticated')
   })
 
   test.for<[title: string, token: () => Promise<string> | string]>([

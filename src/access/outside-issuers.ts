@@ -15,6 +15,8 @@ export interface Issuer {
   readonly audience: string
   /** By which of their unique values `sub` names people: of those that they can not change themselves. */
   readonly person: Extract<ClaimKind, 'ext_id' | 'uid'>
+  /** What comes before `sub` in that value, so that issuers do not name the people of others. */
+  readonly prefix?: string
   /** Where its keys are; left out, its discovery document says. */
   readonly jwks?: string
 }
@@ -72,7 +74,7 @@ export function recogniseOutsideTokens(options: OutsideIssuersOptions): Recognis
       if (typeof sub !== 'string' || sub === '' || iat === undefined || exp === undefined)
         throw invalidToken('The token must have sub, a text, and iat and exp')
       if (iat * 1000 > now() + skew) throw invalidToken('The token was issued in the future')
-      const user = await store.find(claim(issuer.person, sub))
+      const user = await store.find(claim(issuer.person, `${issuer.prefix ?? ''}${sub}`))
       if (user === undefined) throw invalidToken('The token is about nobody who is here')
       const ended = expired ? 'The token has expired' : await people.endOf(user.id, iat * 1000)
       return { kind: 'person', id: String(user.id), scopes: scopesOf(payload), expiresAt: exp * 1000, ended }
