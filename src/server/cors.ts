@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 const methods = 'GET, HEAD, POST, PUT, PATCH, DELETE'
 const headers = 'Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match'
 const exposed =
-  'Accept-Patch, Allow, ETag, Idempotency-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, Roster-Ignored, WWW-Authenticate, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id, X-Total-Count'
+  'Accept-Patch, Allow, ETag, Idempotency-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, Roster-Ignored, Roster-Pending, WWW-Authenticate, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id, X-Total-Count'
 
 /**
  * Lets pages of other origins call (Fetch Standard, section 3.2), each by its name: never `*`, and
