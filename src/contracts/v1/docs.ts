@@ -266,7 +266,11 @@ export const docs = {
     querystring,
     body: object(
       {
-        current_password: { ...text, format: 'password', description: 'Needed but with the scope admin' },
+        current_password: {
+          ...text,
+          format: 'password',
+          description: 'With the scope admin it may be left out',
+        },
         new_password: password,
       },
       ['new_password'],

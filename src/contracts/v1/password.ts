@@ -22,7 +22,7 @@ export interface PasswordOptions {
   readonly confirmation: Confirmation
 }
 
-/** Changes a password. Who knows the current one may, and so may an administrator, who is not asked for it. */
+/** Changes a password. Who knows the current one may, and so may an administrator, who need not say it. */
 export function createPassword({ directory, ids, passwords, confirmation }: PasswordOptions) {
   const change = createPasswordChange({ directory, passwords, confirmation })
 
@@ -65,7 +65,8 @@ async function decode(request: FastifyRequest): Promise<Said & { readonly proble
   const fault = await faultOfChosenPassword(new_password)
   if (fault !== undefined) problems.push({ property: 'new_password', message: fault })
   // Longer than any password is, and not worth hashing.
-  const current = needsCurrent ? textOf(current_password).slice(0, 1_000) : undefined
+  const said = textOf(current_password).slice(0, 1_000)
+  const current = current_password === undefined && !needsCurrent ? undefined : said
   return { current, next: textOf(new_password), problems }
 }
 
