@@ -110,10 +110,9 @@ export interface Connection {
   readonly close: () => void
 }
 
-/** The command line's side: undefined where no owner listens. */
-export async function connect(folder: string): Promise<Connection | undefined> {
+/** The command line's side. @throws Error saying why, where no owner can be reached */
+export async function connect(folder: string): Promise<Connection> {
   const socket = await open(folder)
-  if (socket === undefined) return undefined
   const write = createWriting(socket)
   /** Those who wait for an answer, in the order in which it comes. */
   let waiting: PromiseWithResolvers<Done>[] = []
@@ -145,12 +144,14 @@ export async function connect(folder: string): Promise<Connection | undefined> {
   }
 }
 
-function open(folder: string): Promise<Socket | undefined> {
-  return new Promise((resolve) => {
+function open(folder: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
     const socket = createConnection(socketPath(folder))
     socket.once('connect', () => resolve(socket))
     // Later on its end is told by `close`, which follows.
-    socket.on('error', () => resolve(undefined))
+    socket.on('error', ({ code, message }: NodeJS.ErrnoException) =>
+      reject(new Error(code === 'EINVAL' ? 'its path is too long for one' : message)),
+    )
   })
 }
 

@@ -37,7 +37,7 @@ import {
 import { importConformance } from '../conformance-import.ts'
 import { listConformance } from '../conformance-list.ts'
 import { newestVersion } from './migrate.ts'
-import { openSqlite, type SqliteOptions } from './store.ts'
+import { joinSqlite, openSqlite, type SqliteOptions } from './store.ts'
 
 async function fixture(): Promise<Fixture> {
   const folder = temporaryFolder()
@@ -274,6 +274,28 @@ describe('a data folder of SQLite', () => {
     await close(folder)
     expect(await (await open(folder)).get(1)).toMatchObject({ version: 1 })
   })
+
+  it.each([
+    [
+      'as its path is too long',
+      (folder: string) => join(folder, 'x'.repeat(120)),
+      'its path is too long for one',
+    ],
+    ['as there is none', (folder: string) => folder, 'ENOENT'],
+  ])(
+    'says that its owner can not be asked for a command where it has no socket, %s',
+    async (_why, of, why) => {
+      const folder = of(temporaryFolder())
+      const store = await open(folder)
+      rmSync(join(folder, 'control.sock'), { force: true })
+      await expect(joinSqlite({ folder, rules, onFatal: () => {} })).rejects.toThrow(
+        new RegExp(
+          `^The process that uses the data folder ${folder} has no socket to be asked through \\(.*${why}.*\\)`,
+        ),
+      )
+      await committed(store, create({}))
+    },
+  )
 
   it('has one owner among processes, and is free once that one was killed', async () => {
     const folder = temporaryFolder()

@@ -111,8 +111,15 @@ export async function openSqlite(options: SqliteOptions): Promise<Store> {
  * runs, or as its owner for as long as the command takes.
  */
 export async function joinSqlite(options: SqliteOptions): Promise<Store> {
-  const connection = await connect(options.folder)
-  if (connection === undefined) return openSqlite(options)
+  const connection = await connect(options.folder).catch((error: Error) => error)
+  if (connection instanceof Error) {
+    return openSqlite(options).catch((error: unknown) => {
+      if (!(error instanceof FolderInUse)) throw error
+      throw new Error(
+        `The process that uses the data folder ${options.folder} has no socket to be asked through (${connection.message}); stop it first, or wait if it is just starting`,
+      )
+    })
+  }
   const { send, close } = connection
   const reader = openReader(databaseIn(options.folder), noCache)
   const searching = searchingIn(databaseIn(options.folder))
