@@ -55,14 +55,14 @@ function prepare(over: Partial<Issuer> = {}) {
     used: async () => {},
     now: () => now,
   })
-  return async (token: string) => {
+  return async (token: string, told: 'code' | 'message' = 'code') => {
     const authorization = `Bearer ${token}`
     const raw = { method: 'GET', headers: { authorization }, rawHeaders: [], socket: { remoteAddress: '' } }
     try {
       return await authenticate({ raw, ip: '192.0.2.1' }, 'v1')
     } catch (error) {
       if (!(error instanceof DirectoryError)) throw error
-      return error.code
+      return error[told]
     }
   }
 }
@@ -148,6 +148,30 @@ describe('a token of an issuer outside', () => {
     expect(await prepare()(await token())).toBe('unauthenticated')
   })
 
+  test.for<[title: string, told: Told, message: string]>([
+    [
+      'for another audience',
+      { claims: { aud: 'other' } },
+      'The token must be for the audience roster, which aud has to name',
+    ],
+    [
+      'for no audience',
+      { claims: { aud: undefined } },
+      'The token must be for the audience roster, which aud has to name',
+    ],
+    ['that ends at a text', { claims: { exp: '1' } }, 'In the token exp must be a number'],
+    ['issued at a text', { claims: { iat: 'x' } }, 'In the token iat must be a number'],
+    ['not valid yet', { claims: { nbf: seconds + 1 } }, 'The token is not valid yet'],
+    ['of another issuer', { claims: { iss: 'x' } }, 'The token is of an issuer that is not known here'],
+    [
+      'for another audience, and by another key',
+      { claims: { aud: 'other' }, key: second.privateKey },
+      'The token is not signed as it must be',
+    ],
+  ])('is told what is wrong with it, once the signature is right: %s', async ([, told, message]) => {
+    expect(await prepare()(await sign(told), 'message')).toBe(message)
+  })
+
   test('ends with the person, or when theirs were ended', async () => {
     for (const over of [
       { status: 'deleted' },
@@ -164,7 +188,7 @@ describe('the keys of an issuer', () => {
   test('are fetched once for all who need them', async () => {
     const ask = prepare()
     const tokens = await Promise.all(['a', 'b', 'c', 'd'].map((jti) => sign({ claims: { jti } })))
-    expect(await Promise.all(tokens.map(ask))).toEqual(Array(4).fill(person))
+    expect(await Promise.all(tokens.map((token) => ask(token)))).toEqual(Array(4).fill(person))
     expect(fetched).toEqual([`${issuer}/.well-known/openid-configuration`, `${issuer}/keys`])
   })
 
@@ -197,6 +221,22 @@ describe('the keys of an issuer', () => {
     now += 20_000
     expect(await ask(await rotated(now))).toEqual(person)
     expect(await ask(await rotated(now, 'three'))).toBe('unauthenticated')
+  })
+
+  test('are all tried for a token that names none, and fetched again where none fits', async () => {
+    const ask = prepare()
+    const third = pair()
+    published = [...published, await publicOf(second.publicKey, 'two')]
+    const unnamed = ({ privateKey: key }: typeof first) => sign({ key, header: { kid: undefined } })
+    expect(await ask(await unnamed(first))).toEqual(person)
+    expect(await ask(await unnamed(second))).toEqual(person)
+    expect(await ask(await unnamed(third))).toBe('unauthenticated')
+    now += 30_000
+    published = [await publicOf(third.publicKey, 'three')]
+    expect(await ask(await unnamed(third))).toEqual(person)
+    now += 30_000
+    published = [await publicOf(first.publicKey, 'one')]
+    expect(await ask(await sign({ header: { kid: undefined }, claims: { jti: 'x' } }))).toEqual(person)
   })
 
   test('outlive an outage of the issuer for a day', async () => {

@@ -1,4 +1,13 @@
-import { createLocalJWKSet, decodeJwt, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose'
+import {
+  createLocalJWKSet,
+  decodeJwt,
+  decodeProtectedHeader,
+  errors,
+  type JSONWebKeySet,
+  type JWTPayload,
+  type JWTVerifyOptions,
+  jwtVerify,
+} from 'jose'
 import type { Scope } from '../directory/actor.ts'
 import { type ClaimKind, claim } from '../directory/claims.ts'
 import { unavailable } from '../directory/errors.ts'
@@ -92,8 +101,8 @@ function toldBy(token: string): JWTPayload {
 }
 
 async function verify(token: string, { url, audience }: Issuer, keys: KeySet, at: number) {
-  const check = (set: ReturnType<typeof createLocalJWKSet>) =>
-    jwtVerify(token, set, { algorithms, issuer: url, audience, currentDate: new Date(at) })
+  const check = (set: Keys['keys']) =>
+    verifyByAny(token, set, { algorithms, issuer: url, audience, currentDate: new Date(at) })
   try {
     const { payload } = await check((await keys.get()).keys).catch(async (error: unknown) => {
       // The issuer may have a new key by now.
@@ -109,10 +118,37 @@ async function verify(token: string, { url, audience }: Issuer, keys: KeySet, at
     return { payload, expired: false }
   } catch (error) {
     if (error instanceof errors.JWTExpired) return { payload: error.payload, expired: true }
-    if (error instanceof errors.JOSEError)
-      throw invalidToken('The token is not signed or not meant as it must be')
+    if (error instanceof errors.JWTClaimValidationFailed) throw invalidToken(faultOf(error, audience))
+    if (error instanceof errors.JOSEError) throw invalidToken('The token is not signed as it must be')
     throw error
   }
+}
+
+/**
+ * RFC 7515, section 4.1.4: a token need not say which key it is signed with; then it may be any that fits.
+ * Rejects with JWKSNoMatchingKey where there is none.
+ */
+async function verifyByAny(token: string, keys: Keys['keys'], options: JWTVerifyOptions) {
+  const isNone = (error: unknown) => error instanceof errors.JWSSignatureVerificationFailed
+  try {
+    return await jwtVerify(token, keys, options)
+  } catch (error) {
+    if (error instanceof errors.JWKSMultipleMatchingKeys) {
+      for await (const key of error)
+        try {
+          return await jwtVerify(token, key, options)
+        } catch (error) {
+          if (!isNone(error)) throw error
+        }
+    } else if (!isNone(error) || decodeProtectedHeader(token).kid !== undefined) throw error
+    throw new errors.JWKSNoMatchingKey()
+  }
+}
+
+/** What is wrong with a claim of a token whose signature is right. */
+function faultOf({ claim, reason }: errors.JWTClaimValidationFailed, audience: string): string {
+  if (claim === 'aud') return `The token must be for the audience ${audience}, which aud has to name`
+  return reason === 'invalid' ? `In the token ${claim} must be a number` : 'The token is not valid yet'
 }
 
 function scopesOf({ scope, scp }: JWTPayload): Scope[] {
