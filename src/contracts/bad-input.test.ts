@@ -135,17 +135,17 @@ let key: { readonly authorization: string }
 beforeAll(async () => {
   roster = await startApp()
   key = await roster.keyWith('read', 'write')
+  before = await roster.everything()
 })
 
 /** With a key where one is needed. */
 const call: TestApp['call'] = (line, body, headers = {}) =>
   roster.call(line, body, line.includes('v1') ? { ...key, ...headers } : headers)
 afterAll(() => roster.close())
-beforeEach(async () => {
-  before = await roster.everything()
-})
 afterEach(async () => {
-  expect(await roster.everything()).toEqual(before)
+  const [was, is] = [before, await roster.everything()]
+  before = is
+  expect(is).toEqual(was)
 })
 
 const nested = (open: string, close: string) => `${open.repeat(100_000)}1${close.repeat(100_000)}`
