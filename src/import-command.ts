@@ -7,6 +7,8 @@ import { properties as records } from './contracts/records/wire.ts'
 import { retireDemoPeople } from './demo.ts'
 import { type Context, createDirectory } from './directory/directory.ts'
 import { DirectoryError } from './directory/errors.ts'
+import type { PictureKind } from './directory/picture.ts'
+import { findPictures } from './pictures.ts'
 import { joinStore } from './stores.ts'
 import { type Clearable, type Counts, importPeople, importSecret, type Told } from './transfer/import.ts'
 import { type Format, formats, type Input, openInput } from './transfer/input.ts'
@@ -18,8 +20,8 @@ import { UsageError } from './user-command.ts'
 
 export const importUsage = `  roster import FILE        take people from a json-server database, NDJSON or CSV; - reads standard
                             input. --update changes who is there with other values,
-                            --duplicate-email=clear and --username=clear take people without
-                            them, --ignore-unknown leaves unknown properties out,
+                            --duplicate-email=clear, --username=clear and --missing-picture=clear
+                            take people without them, --ignore-unknown leaves unknown properties out,
                             --format json-server|ndjson|csv says what FILE is, --report FILE
                             has a line of JSON for each row that was rejected or cut
 `
@@ -35,6 +37,7 @@ interface Asked {
   readonly format?: Format
   readonly update: boolean
   readonly clear: ReadonlySet<Clearable>
+  readonly clearPictures: boolean
   readonly ignoreUnknown: boolean
   readonly report?: string
 }
@@ -75,7 +78,7 @@ export async function runImportCommand(args: readonly string[], readConfig: () =
 }
 
 async function run(
-  { update, clear, ignoreUnknown }: Asked,
+  { update, clear, clearPictures, ignoreUnknown }: Asked,
   config: Config,
   input: Input,
   counts: Counts,
@@ -88,6 +91,10 @@ async function run(
   const newChangeId = crypto.randomUUID.bind(crypto)
   const directory = createDirectory({ store, rules: config, now: Date.now, newChangeId, newUid })
   const vacated = new Map<number, string>()
+  const find = findPictures(config, store.pictures)
+  const hasPicture = async (userId: number, kind: PictureKind, picture: string) =>
+    // What the record has already is not looked for again.
+    (await store.get(userId))?.[kind] === picture || find(userId, kind, picture)
   async function* people(): AsyncGenerator<Person> {
     let isFirst = true
     for await (const person of reading.people) {
@@ -106,7 +113,7 @@ async function run(
   try {
     const secret = await importSecret(store.documents, Date.now())
     const work = importPeople(people(), counts, {
-      ...{ directory, context: operator, update, clear, secret, vacated, onTold },
+      ...{ directory, context: operator, update, clear, clearPictures, hasPicture, secret, vacated, onTold },
     })
     await Promise.race([work, fatal.promise])
   } finally {
@@ -157,6 +164,7 @@ function parse(args: readonly string[]): Asked {
       update: { type: 'boolean', default: false },
       'duplicate-email': { type: 'string', default: 'reject' },
       username: { type: 'string', default: 'reject' },
+      'missing-picture': { type: 'string', default: 'reject' },
       'ignore-unknown': { type: 'boolean', default: false },
       report: { type: 'string' },
     },
@@ -171,6 +179,7 @@ function parse(args: readonly string[]): Asked {
   if (isCleared('username', values.username)) clear.add('username')
   return {
     ...{ file, clear, update: values.update, ignoreUnknown: values['ignore-unknown'] },
+    clearPictures: isCleared('missing-picture', values['missing-picture']),
     ...(format !== undefined && { format }),
     ...(values.report !== undefined && { report: values.report }),
   }

@@ -5,7 +5,7 @@ import type { PictureStore } from './directory/picture.ts'
 import { createCollector } from './media/collector.ts'
 import { isUnplaced, keepOnDisk } from './media/disk.ts'
 import type { PictureFiles } from './media/files.ts'
-import { createPictures } from './media/pictures.ts'
+import { createFinder, createPictures } from './media/pictures.ts'
 import { createRenderer } from './media/renderer.ts'
 import { keepInBucket } from './media/s3.ts'
 import { createSpool, isSpooled } from './media/spool.ts'
@@ -37,6 +37,11 @@ export function startPictures(config: Config, store: PictureStore, log: Logger) 
       await renderer.close()
     },
   }
+}
+
+/** Tells whether a picture is here, for those who only refer to some. */
+export function findPictures(config: Config, store: PictureStore): ReturnType<typeof createFinder> {
+  return createFinder({ store, files: filesOf(config), now: Date.now })
 }
 
 function filesOf({ media, accessKeyId, secretAccessKey, ...config }: Config): PictureFiles {

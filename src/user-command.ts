@@ -96,6 +96,9 @@ function parsePatch(json: string): Patch {
     if (!fieldNames.includes(name as FieldName))
       throw new UsageError(`${name} is no field; fields are ${fieldNames.join(', ')}`)
   }
+  const { avatar = null, cover = null } = patch as Patch
+  if (avatar !== null || cover !== null)
+    throw new UsageError('Pictures come through PUT /v1/users/{id}/avatar and …/cover; null removes them')
   return patch
 }
 

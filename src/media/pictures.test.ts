@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { expect, test } from 'vitest'
+import type { NotedPicture } from '../directory/picture.ts'
 import type { Files } from './formats.ts'
-import { createPictures } from './pictures.ts'
+import { createFinder, createPictures } from './pictures.ts'
 
 const picture = createHash('sha256').update('picture').digest('hex')
 const now = () => Date.UTC(2026, 0, 1)
@@ -63,4 +64,45 @@ test('no name that a picture can not have is looked for', async () => {
     [picture, 'constructor'],
   ] as const)
     expect(await pictures.read(of, file)).toBeUndefined()
+})
+
+test('a picture that a record from elsewhere refers to is found where all of it is here, and it is theirs', async () => {
+  const files = keepHere()
+  const noted: NotedPicture[] = []
+  const noting = {
+    note: async (one: NotedPicture) => {
+      noted.push(one)
+      return true
+    },
+  }
+  const { keep } = createPictures({ store, files, renderer, spool, now })
+  const made = (text: string) =>
+    new Map(['512', '256', '128', '64'].map((size) => [`${size}.webp`, Buffer.from(`${text} ${size}`)]))
+  const covers = new Map(['1500', '640'].map((size) => [`${size}.webp`, Buffer.from(size)]))
+  const [own, cut, changed] = [
+    await keep(7, 'avatar', made('own')),
+    await keep(7, 'avatar', made('cut')),
+    await keep(7, 'avatar', made('changed')),
+  ]
+  const cover = await keep(7, 'cover', covers)
+  files.kept.set(cut, new Map([...made('cut')].slice(0, 3)))
+  files.kept.set(changed, made('changed otherwise'))
+  const find = createFinder({ store: noting, files, now })
+  expect([await find(7, 'avatar', own), await find(7, 'cover', cover)]).toEqual([true, true])
+  expect(noted.map(({ picture }) => picture)).toEqual([own, cover])
+  for (const [userId, kind, of] of [
+    [8, 'avatar', own],
+    [7, 'cover', own],
+    [7, 'avatar', cover],
+    [7, 'avatar', cut],
+    [7, 'avatar', changed],
+    [7, 'avatar', picture],
+    [7, 'avatar', '../own'],
+    [7, 'avatar', ''],
+  ] as const)
+    expect([userId, kind, of, await find(userId, kind, of)]).toEqual([userId, kind, of, false])
+  // What would be kept as somebody else's would go with them.
+  expect(noted).toHaveLength(2)
+  const givenUp = createFinder({ store: { note: async () => false }, files, now })
+  expect(await givenUp(7, 'avatar', own)).toBe(false)
 })

@@ -84,6 +84,38 @@ export function createPictures({ store, files, renderer, spool, now }: PicturesO
   }
 }
 
+/**
+ * Tells whether a picture is here that a record from elsewhere refers to: all of its files, whole, and
+ * those of that person, as its reference says. It is kept for a while then, though nothing refers to it.
+ * Rejects with a DirectoryError `unavailable` where that can not be told now.
+ */
+export function createFinder({ store, files, now }: Pick<PicturesOptions, 'store' | 'files' | 'now'>) {
+  const turn = takeTurnsToRead()
+
+  async function isWhole(userId: number, kind: PictureKind, picture: string): Promise<boolean> {
+    const found = new Map<string, Uint8Array>()
+    for (const name of sizes[kind].map(fileName)) {
+      const bytes = await files.get(picture, name)
+      if (bytes === undefined) return false
+      found.set(name, bytes)
+    }
+    for (let attempt = 0; attempt < maxAttempts; attempt++)
+      if (referenceOf(userId, kind, found, attempt) === picture) return true
+    return false
+  }
+
+  return async (userId: number, kind: PictureKind, picture: string): Promise<boolean> => {
+    if (!isReference(picture)) return false
+    const endTurn = await turn('')
+    try {
+      // Noted as somebody's only once it is known to be theirs.
+      return (await isWhole(userId, kind, picture)) && (await store.note({ picture, userId, at: now() }))
+    } finally {
+      endTurn()
+    }
+  }
+}
+
 /** What is read is in memory as a whole, or a request to the bucket. */
 function takeTurnsToRead() {
   const refuse = () => unavailable('Too many pictures are being read')

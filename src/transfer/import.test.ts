@@ -50,6 +50,8 @@ function take(
     ...{ update: false, clear: new Set(), vacated: new Map(), context, ...options },
     directory: directoryOn(into),
     secret: 'a secret',
+    clearPictures: false,
+    hasPicture: async () => false,
     onTold: (one) => told.push(one),
   })
   return { counts, told, done }

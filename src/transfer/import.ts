@@ -4,6 +4,7 @@ import { type ClaimKind, claim } from '../directory/claims.ts'
 import type { Context, Directory, Result } from '../directory/directory.ts'
 import type { DocumentStore } from '../directory/document.ts'
 import { DirectoryError, type Problem } from '../directory/errors.ts'
+import { type PictureKind, pictureKinds } from '../directory/picture.ts'
 import type { User } from '../directory/user.ts'
 import type { Person } from './people.ts'
 import type { Row } from './rows.ts'
@@ -19,6 +20,10 @@ export interface ImportOptions {
   readonly update: boolean
   /** What a person goes without, rather than be rejected over it. */
   readonly clear: ReadonlySet<Clearable>
+  /** Whether people go without pictures that are not here, rather than be rejected over them. */
+  readonly clearPictures: boolean
+  /** Whether a picture of somebody's is here, so that the record may refer to it. */
+  readonly hasPicture: (userId: number, kind: PictureKind, picture: string) => Promise<boolean>
   /** As `importSecret` has it. */
   readonly secret: string
   /** The sample people who have made room, by their ids. */
@@ -106,15 +111,17 @@ function rejection(id: number | undefined, problems: readonly Problem[]): Settle
   return { outcome: 'rejected', told: { ...(id !== undefined && { id }), problems, rejected: true } }
 }
 
-function keysOf({ id, patch }: Row): string[] {
-  const keys = (['email', 'username'] as const).flatMap((name) => {
-    const value = patch[name]
+function keysOf({ id, patch, source: { uid } }: Row): string[] {
+  const keys = (['email', 'username', 'ext_id', 'uid'] as const).flatMap((name) => {
+    const value = name === 'uid' ? uid : patch[name]
     return typeof value === 'string' && value.length < 300 ? [`${name} ${claim(name, value).key}`] : []
   })
   return id === undefined ? keys : [`id ${id}`, ...keys]
 }
 
-function createPut({ directory, context, update, clear, secret, vacated }: ImportOptions) {
+function createPut(options: ImportOptions) {
+  const { directory, context, update, clear, clearPictures, hasPicture, secret, vacated } = options
+
   /** What a row may be sent as: under the id of the person that it is found to be about, or without some values. */
   interface Attempt {
     readonly id?: number | undefined
@@ -124,11 +131,13 @@ function createPut({ directory, context, update, clear, secret, vacated }: Impor
 
   async function put(row: Row, attempt: Attempt = { id: row.id, without: [], left: [] }): Promise<Settled> {
     const { id, without, left } = attempt
+    const absent = await absentPictures(row, id)
     try {
-      const result = await patiently(() => directory.import(context, asked(row, attempt)))
+      const result = await patiently(() => directory.import(context, asked(row, attempt, absent)))
       if (id !== undefined) vacated.delete(id)
-      const told = { id: result.user.id, problems: left, rejected: false }
-      return { outcome: outcomeOf(result), ...(left.length > 0 && { told }) }
+      const problems = [...left, ...absent.map(isNotHere)]
+      const told = { id: result.user.id, problems, rejected: false }
+      return { outcome: outcomeOf(result), ...(problems.length > 0 && { told }) }
     } catch (error) {
       if (!(error instanceof DirectoryError) || !['invalid', 'conflict'].includes(error.code)) throw error
       const { problems } = error
@@ -155,9 +164,21 @@ function createPut({ directory, context, update, clear, secret, vacated }: Impor
     return names.filter((_, n) => holders[n] !== undefined && holders[n].id !== id)
   }
 
-  function asked(row: Row, { id, without }: Attempt) {
+  /** A reference alone shows nobody a picture; and a picture is of the person whose id its reference was made for. */
+  async function absentPictures({ patch }: Row, id: number | undefined): Promise<readonly PictureKind[]> {
+    const absent: PictureKind[] = []
+    for (const kind of pictureKinds) {
+      const picture = patch[kind]
+      if (typeof picture !== 'string') continue
+      const isHere = id !== undefined && (await patiently(() => hasPicture(id, kind, picture)))
+      if (!isHere) absent.push(kind)
+    }
+    return absent
+  }
+
+  function asked(row: Row, { id, without }: Attempt, absent: readonly PictureKind[]) {
     const patch = { ...row.patch }
-    for (const name of without) delete patch[name]
+    for (const name of [...without, ...absent]) delete patch[name]
     const seat = id === undefined ? undefined : vacated.get(id)
     return {
       ...(id !== undefined && { id }),
@@ -166,6 +187,7 @@ function createPut({ directory, context, update, clear, secret, vacated }: Impor
       patch,
       source: row.source,
       update,
+      ...(!clearPictures && { problems: absent.map(isNotHere) }),
     }
   }
 
@@ -203,6 +225,8 @@ function createPut({ directory, context, update, clear, secret, vacated }: Impor
 
   return put
 }
+
+const isNotHere = (field: PictureKind) => ({ field, message: 'is no picture of theirs that is here' })
 
 function outcomeOf({ outcome }: Result): keyof Counts {
   return outcome === 'unchanged' ? 'skipped' : outcome === 'changed' ? 'updated' : 'created'
