@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import type { Import } from '../directory/command.ts'
 import type { Problem } from '../directory/errors.ts'
 import { catalogue, type FieldName, fieldNames } from '../directory/fields.ts'
+import { countMembers } from '../directory/json-text.ts'
 import { maxImportedId, parseId, type Status } from '../directory/user.ts'
 import { parseCells } from './csv.ts'
 
@@ -101,34 +102,8 @@ function readObject(bytes: Buffer): { readonly object: object } | { readonly pro
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     return { problem: 'is not a JSON object' }
-  // JSON.parse keeps the last of two members with one name: a value would be lost without a word.
-  return hasRepeatedName(text, Object.keys(value).length)
-    ? { problem: 'names a property twice' }
-    : { object: value }
-}
-
-/** Whether an object in JSON has more members than names. */
-function hasRepeatedName(text: string, names: number): boolean {
-  let members = 0
-  let depth = 0
-  for (let at = 0; at < text.length; at++) {
-    switch (text.charCodeAt(at)) {
-      case 0x22:
-        for (at++; text.charCodeAt(at) !== 0x22; at++) if (text.charCodeAt(at) === 0x5c) at++
-        break
-      case 0x7b:
-      case 0x5b:
-        depth++
-        break
-      case 0x7d:
-      case 0x5d:
-        depth--
-        break
-      case 0x3a:
-        if (depth === 1) members++
-    }
-  }
-  return members !== names
+  const isWhole = countMembers(text) === Object.keys(value).length
+  return isWhole ? { object: value } : { problem: 'names a property twice' }
 }
 
 /** Newer json-servers write ids as strings; one that is no number names nobody here. */
