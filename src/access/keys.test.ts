@@ -86,6 +86,8 @@ describe('making a key', () => {
     [{ ...good, expires_at: '2027-02-30T00:00:00Z' }, 'expires_at'],
     [{ ...good, expires_at: '2027-01-01T25:00:00Z' }, 'expires_at'],
     [{ ...good, expires_at: '2027-01-01T12:00:00' }, 'expires_at'],
+    [{ ...good, expires_at: '2027-01-01T12:00' }, 'expires_at'],
+    [{ ...good, expires_at: '2027-01-01T12:00:00.000' }, 'expires_at'],
     [{ ...good, expires_at: 'tomorrow' }, 'expires_at'],
     [{ ...good, expires_at: '' }, 'expires_at'],
     [{ ...good, expires_at: 1_900_000_000 }, 'expires_at'],
