@@ -164,7 +164,7 @@ function createProvider(options: AuthorizationServerOptions, keys: JWK[], cookie
     issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     rotateRefreshToken: true,
     expiresWithSession: async () => false,
-    interactions: { url: (_ctx, { uid }) => `${base}${signInPath}/${uid}` },
+    interactions: { url: (_ctx, { uid }) => `${base}${signInPath}/${uid}`, policy: askingPolicy() },
     findAccount: async (_ctx, accountId) => {
       const known = await options.credentials(parseId(accountId) ?? 0)
       return known?.status === 'active' ? { accountId, claims: async () => ({ sub: accountId }) } : undefined
@@ -186,6 +186,21 @@ function createProvider(options: AuthorizationServerOptions, keys: JWK[], cookie
   const koa: EventEmitter = provider
   koa.on('error', options.onError)
   return provider
+}
+
+/**
+ * When people are asked: as usual and, since any program of a machine can listen there, each time that a
+ * code is to go to this machine and needs no secret (RFC 8252, section 8.6).
+ */
+function askingPolicy() {
+  const { base, Check } = oidc.interactionPolicy
+  const policy = base()
+  const check = new Check('this_machine', 'anybody may listen there', 'interaction_required', ({ oidc }) => {
+    const isOnMachine = String(oidc.params?.redirect_uri).startsWith('http:')
+    return isOnMachine && oidc.client?.clientAuthMethod === 'none' && oidc.result?.consent === undefined
+  })
+  policy.get('consent')?.checks.add(check)
+  return policy
 }
 
 /** Who is not signed in is led on at once: nothing is asked, so nothing has to be kept until it is answered. */

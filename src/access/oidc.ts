@@ -8,7 +8,7 @@ const { warn } = console
 console.warn = (...told: unknown[]) => {
   if (!/Unsupported runtime/.test(String(told[0]))) warn(...told)
 }
-export const { Provider, errors } = await import('oidc-provider')
+export const { Provider, errors, interactionPolicy } = await import('oidc-provider')
 console.warn = warn
 
 /**

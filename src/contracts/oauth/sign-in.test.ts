@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startApp, type TestApp } from '../../../test/app.ts'
-import { client, createBrowser, person } from '../../../test/oauth.ts'
+import { authorize, client, createBrowser, person } from '../../../test/oauth.ts'
 import { signInFailures, signInsBegun } from '../../access/sign-in.ts'
 
 let app: TestApp
@@ -236,6 +236,32 @@ describe('a person', () => {
     expect([again.status, again.location]).toEqual([200, null])
     expect(again.html).toContain('name="password"')
     expect((await attempt({ ...begun, page: again }, bob.name, bob.password)).status).toBe(422)
+  })
+})
+
+describe('who has allowed before and is signed in', () => {
+  test.for<[title: string, asked: object, redirect_uri: string, isAsked: boolean]>([
+    ['need not allow it again', {}, back, false],
+    ['must, where any program of a machine could have the code', {}, 'http://127.0.0.1:9999/back', true],
+    ['need not, where the code is of no use without a secret', { public: false }, 'http://[::1]/back', false],
+    ['must, where any app of a phone could', {}, 'com.example.app:/back', true],
+  ])('%s', async ([, over, redirect_uri, isAsked]) => {
+    const bob = await person(app)
+    const made = await client(app, { scopes: ['read'], redirect_uris: [redirect_uri], public: true, ...over })
+    const query = {
+      ...{ client_id: made.id, redirect_uri, response_type: 'code', scope: 'read', state: 's' },
+      ...{ code_challenge: 'x'.repeat(43), code_challenge_method: 'S256' },
+    }
+    const again = `/oauth/authorize?${new URLSearchParams(query)}`
+    const browser = createBrowser(app.url)
+    expect((await authorize(browser, again, bob)).searchParams.get('code')).toBeTruthy()
+    const page = await browser.open(again)
+    expect(page.html.includes('value="allow"')).toBe(isAsked)
+    const told = (await browser.open(`${again}&prompt=none`)).location ?? ''
+    expect(new URL(told).searchParams.get(isAsked ? 'error' : 'code')).toMatch(isAsked ? /_required$/ : /./)
+    if (!isAsked) return
+    const allowed = await browser.submit(page, { action: 'allow' })
+    expect(new URL(allowed.location ?? '').searchParams.get('code')).toBeTruthy()
   })
 })
 
