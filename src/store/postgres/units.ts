@@ -3,10 +3,10 @@ import { unavailable } from '../../directory/errors.ts'
 import { isText } from '../../directory/query.ts'
 import type { Page, PageQuery } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
-import { failureOf, pause, toReadError } from './connection.ts'
 import { createGathering } from './gathering.ts'
 import { createListReader, lists, numbered } from './list.ts'
-import { type Pool, patience, type Row, type Statement } from './pool.ts'
+import type { Pool } from './pool.ts'
+import { createRead } from './read.ts'
 import { columns, toUser } from './rows.ts'
 import { createStatements, type Writing } from './statements.ts'
 
@@ -17,18 +17,7 @@ export function createUnits({ query }: Pick<Pool, 'query'>) {
   const statements = createStatements()
   const gather = createGathering({ send: readUsers, most: mostTogether })
 
-  /** Tries again what failed for reasons that pass: it writes nothing, or the same however often it is done. */
-  async function read(statement: Statement, ms = patience, toError = toReadError): Promise<readonly Row[]> {
-    for (let tries = 1, until = 0; ; tries++) {
-      try {
-        return await query(statement, until === 0 ? ms : until - Date.now())
-      } catch (error) {
-        until ||= Date.now() + ms
-        await pause(tries)
-        if (!['again', 'lost'].includes(failureOf(error)) || Date.now() >= until) throw toError(error)
-      }
-    }
-  }
+  const read = createRead(query)
 
   const nextIds = createTurns(async (count) => {
     const text = "SELECT nextval('user_ids') AS id FROM generate_series(1, $1::int)"
