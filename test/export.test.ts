@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import { contradictions, range } from '../src/store/conformance.ts'
+import { emptyDirectory, runHere } from './command.ts'
 import {
   cleanUp,
   createClient,
@@ -23,7 +24,7 @@ import {
   versionOf,
 } from './process.ts'
 
-/** `roster export` and `roster backup`, as processes of their own. */
+/** `roster export` and `roster backup`. */
 
 afterEach(cleanUp)
 
@@ -65,13 +66,13 @@ async function fill(folder: string): Promise<void> {
       .map((person) => `${JSON.stringify(person)}\n`)
       .join(''),
   )
-  expect(await run(['import', file], { folder })).toMatchObject({ code: 0, stderr: '' })
+  expect(await runHere(['import', file], { folder })).toMatchObject({ code: 0, stderr: '' })
   for (const args of [
     ['erase', '9'],
     ['remove', '12'],
     ['update', '15', '{"phone": "1"}'],
   ])
-    expect(await run(['user', ...args], { folder })).toMatchObject({ code: 0 })
+    expect(await runHere(['user', ...args], { folder })).toMatchObject({ code: 0 })
 }
 
 describe('an export', () => {
@@ -86,8 +87,8 @@ describe('an export', () => {
       await server.stop()
       const file = join(temporaryFolder(), `people.${format}`)
       writeFileSync(file, first.stdout)
-      expect(await run(['import', file], { folder: other })).toMatchObject({ code: 0, stderr: '' })
-      const again = await run(['export', '--format', format], { folder: other })
+      expect(await runHere(['import', file], { folder: other })).toMatchObject({ code: 0, stderr: '' })
+      const again = await runHere(['export', '--format', format], { folder: other })
       expect(again.stdout).toBe(first.stdout)
       const { users } = readKept(folder)
       const seen = users.filter(
@@ -95,7 +96,7 @@ describe('an export', () => {
       )
       const strip = ({ version: _, ...user }: (typeof users)[number]) => user
       expect(readKept(other).users.map(strip)).toEqual(seen.map(strip))
-      expect(await run(['import', file], { folder })).toMatchObject({
+      expect(await runHere(['import', file], { folder })).toMatchObject({
         code: 0,
         stdout: `0 imported, 0 updated, ${seen.length} here already, 0 rejected\n`,
       })
@@ -106,7 +107,7 @@ describe('an export', () => {
     const folder = temporaryFolder()
     const server = await serve(['--demo'], { folder })
     const exported = async (...args: string[]) =>
-      (await run(['export', ...args], { folder })).stdout.split(/\r?\n/)
+      (await runHere(['export', ...args], { folder })).stdout.split(/\r?\n/)
     expect((await exported('--format', 'csv', '--spelling', 'records')).slice(0, 2)).toEqual([
       'lastName,firstName,email,id',
       'Renn,David,drenn08@uw.edu,1',
@@ -120,13 +121,12 @@ describe('an export', () => {
   })
 
   it('of nobody is sound too', async () => {
-    const folder = temporaryFolder()
-    await serve([], { folder })
-    expect(await run(['export'], { folder })).toMatchObject({ code: 0, stdout: '' })
-    expect(JSON.parse((await run(['export', '--format', 'json-server'], { folder })).stdout)).toEqual({
+    const folder = await emptyDirectory()
+    expect(await runHere(['export'], { folder })).toMatchObject({ code: 0, stdout: '' })
+    expect(JSON.parse((await runHere(['export', '--format', 'json-server'], { folder })).stdout)).toEqual({
       users: [],
     })
-    expect((await run(['export', '--format', 'csv', '--spelling', 'records'], { folder })).stdout).toBe(
+    expect((await runHere(['export', '--format', 'csv', '--spelling', 'records'], { folder })).stdout).toBe(
       'lastName,firstName,email,id\r\n',
     )
   })
@@ -160,7 +160,7 @@ describe('an export', () => {
     [['--format', 'csv', '--spelling', 'v9'], /--spelling must be one of adoption, records/],
     [['--spelling', 'records'], /NDJSON has everything/],
   ])('is not asked for like this: %j', async (args, complaint) => {
-    const ended = await run(['export', ...args], { folder: temporaryFolder() })
+    const ended = await runHere(['export', ...args], { folder: temporaryFolder() })
     expect(ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(complaint) })
   })
 })
