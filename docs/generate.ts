@@ -87,8 +87,12 @@ const pictures = {
 }
 
 const contracts: readonly Described[] = [
-  { contract: adoption, properties: adoptionProperties, maxLength: {} },
-  { contract: records({ upsert: true }), properties: recordsProperties, maxLength: recordsMaxLength },
+  { contract: adoption({ publicUrl: undefined }), properties: adoptionProperties, maxLength: {} },
+  {
+    contract: records({ upsert: true, publicUrl: undefined }),
+    properties: recordsProperties,
+    maxLength: recordsMaxLength,
+  },
   {
     contract: v1({
       keys: createKeys({ store: keys, now: Date.now }),

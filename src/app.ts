@@ -65,13 +65,14 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
   const { pictures, close: closePictures } = startPictures(config, store.pictures, log)
   const confirmation = createConfirmation({ store, passwords, counting })
   const recovery = createRecovery({ store, directory, passwords, counting, now: Date.now, onMail: onLink })
-  const url = () => config.publicUrl ?? localUrl(app.server.address(), config.host)
+  const { publicUrl } = config
+  const url = () => publicUrl ?? localUrl(app.server.address(), config.host)
   const { emailChanges } = directory
   const mailing = createMailing({ config, store, recovery, emailChanges, url, log, pace })
   const { clients, tokens, contract } = createAuthorization({
     ...{ store, people, passwords, recovery, counting, log },
     issuer: url,
-    publicUrl: config.publicUrl,
+    publicUrl,
     onRevoked: (id) => authenticator.forget(id),
   })
   const signed =
@@ -91,10 +92,10 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
   const keys = createKeys({ store: store.keys, now: Date.now, onRevoked: authenticator.forget })
   // The last one answers for every address that no other owns.
   const contracts: readonly Contract[] = [
-    records({ upsert: config.recordsUpsert }),
+    records({ upsert: config.recordsUpsert, publicUrl }),
     community({
       ...{
-        publicUrl: config.publicUrl,
+        publicUrl,
         passwords,
         confirmation,
         emailLimits,
@@ -107,11 +108,11 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
     v1({
       ...{ keys, clients, passwords, confirmation, emailLimits, pictures },
       charge: createCharge(limits),
-      publicUrl: config.publicUrl,
+      publicUrl,
     }),
     contract,
     email({ limits: emailLimits }),
-    adoption,
+    adoption({ publicUrl }),
   ]
 
   const observed = observe(log)
@@ -122,7 +123,7 @@ export async function createApp({ config, store, log, pace }: AppOptions): Promi
     trustProxy: config.trustProxy,
   })
   allowOrigins(app, mayCall(config))
-  await document(app)
+  await document(app, publicUrl)
 
   const routes = collectRoutes(app)
   for (const contract of contracts) {

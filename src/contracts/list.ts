@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Directory } from '../directory/directory.ts'
 import type { User } from '../directory/user.ts'
+import { originOf } from './address.ts'
 import { context, goneSignal } from './contract.ts'
 import { decodeList, linksOf } from './list-parameters.ts'
 import type { Properties } from './request.ts'
@@ -12,7 +13,7 @@ type ListRequest = FastifyRequest<{ Querystring: Record<string, string | string[
 export async function sendList(
   request: FastifyRequest,
   reply: FastifyReply,
-  { directory, properties, encode }: Listed,
+  { directory, publicUrl, properties, encode }: Listed,
 ): Promise<FastifyReply> {
   const { query, page } = decodeList((request as ListRequest).query, properties)
   const { total, pieces } = await directory.walk(context(request), query, goneSignal(reply))
@@ -20,7 +21,10 @@ export async function sendList(
   const first = await pieces.next()
   if (total !== undefined) reply.header('x-total-count', total)
   if (page !== undefined && total !== undefined) {
-    const links = linksOf(addressOf(request), page, { shown: first.value?.length ?? 0, total })
+    const links = linksOf(`${originOf(request, publicUrl) ?? ''}${request.url}`, page, {
+      shown: first.value?.length ?? 0,
+      total,
+    })
     if (links !== undefined) reply.header('link', links)
   }
   reply.type('application/json; charset=utf-8')
@@ -41,11 +45,8 @@ export async function sendList(
 
 interface Listed {
   readonly directory: Directory
+  /** What links start with; undefined for what each request says. */
+  readonly publicUrl: string | undefined
   readonly properties: Properties
   readonly encode: (user: User) => unknown
-}
-
-/** The address as the caller knows it; without its beginning where the caller did not tell. */
-function addressOf({ protocol, host, url }: FastifyRequest): string {
-  return /^[\w.:[\]-]+$/.test(host) ? `${protocol}://${host}${url}` : url
 }

@@ -3,8 +3,9 @@ import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import roster from '../../package.json' with { type: 'json' }
 
-/** The OpenAPI 3.1 document, made from the schemas of the routes, and its viewer, served from here. */
-export async function document(app: FastifyInstance): Promise<void> {
+/** The OpenAPI 3.1 document, made from the schemas of the routes, and its viewer, served from here; addresses in it start with the public one. */
+export async function document(app: FastifyInstance, publicUrl: string | undefined): Promise<void> {
+  const base = publicUrl ?? ''
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -17,7 +18,7 @@ export async function document(app: FastifyInstance): Promise<void> {
           'Every answer to a limited caller tells how much is left (`RateLimit`); too much is 429 with `Retry-After`.',
         license: { name: 'MIT', identifier: 'MIT' },
       },
-      servers: [{ url: '/' }],
+      servers: [{ url: publicUrl ?? '/' }],
       components: {
         securitySchemes: {
           key: {
@@ -30,13 +31,13 @@ export async function document(app: FastifyInstance): Promise<void> {
             description: 'For people, who sign in, and for services; `roster client create` makes clients',
             flows: {
               authorizationCode: {
-                authorizationUrl: '/oauth/authorize',
-                tokenUrl: '/oauth/token',
-                refreshUrl: '/oauth/token',
+                authorizationUrl: `${base}/oauth/authorize`,
+                tokenUrl: `${base}/oauth/token`,
+                refreshUrl: `${base}/oauth/token`,
                 scopes: { read: 'Read', write: 'Change' },
               },
               clientCredentials: {
-                tokenUrl: '/oauth/token',
+                tokenUrl: `${base}/oauth/token`,
                 scopes: { read: 'Read', write: 'Change', admin: 'Administer keys and clients' },
               },
             },
@@ -53,6 +54,7 @@ export async function document(app: FastifyInstance): Promise<void> {
   })
   await app.register(swaggerUi, {
     routePrefix: '/docs',
+    indexPrefix: URL.parse(base)?.pathname ?? '',
     staticCSP:
       "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'self'; frame-ancestors 'self'",
     uiConfig: { validatorUrl: null, tryItOutEnabled: true },

@@ -3,6 +3,7 @@ import { userNotFound } from '../../directory/decision.ts'
 import type { Directory, Result } from '../../directory/directory.ts'
 import { DirectoryError } from '../../directory/errors.ts'
 import { parseId } from '../../directory/user.ts'
+import { addressOf } from '../address.ts'
 import { type Contract, context, isUnder, markPending } from '../contract.ts'
 import { sendList } from '../list.ts'
 import { listAnswer, listSchema } from '../list-parameters.ts'
@@ -12,24 +13,35 @@ import { errorSchema, notFoundSchema, refuse } from './errors.ts'
 import { encodeUser, properties, required } from './wire.ts'
 
 /** The pet-adoption service: `/users` at the root and under `/adoption`. */
-export const adoption: Contract = {
-  name: 'adoption',
-  knowsCredentials: false,
-  owns: (_method, path) => isUnder(path, '/users', '/adoption'),
-  refuse,
-  routes(app, directory) {
-    for (const prefix of ['', '/adoption']) routesAt(app, `${prefix}/users`, directory)
-  },
+export function adoption({ publicUrl }: AdoptionOptions): Contract {
+  return {
+    name: 'adoption',
+    knowsCredentials: false,
+    owns: (_method, path) => isUnder(path, '/users', '/adoption'),
+    refuse,
+    routes(app, directory) {
+      for (const prefix of ['', '/adoption']) routesAt(app, `${prefix}/users`, { directory, publicUrl })
+    },
+  }
+}
+
+export interface AdoptionOptions {
+  /** What addresses in answers start with; undefined for what each request says. */
+  readonly publicUrl: string | undefined
 }
 
 interface ById {
   Params: { id: string }
 }
 
-function routesAt(app: FastifyInstance, path: string, directory: Directory): void {
+function routesAt(
+  app: FastifyInstance,
+  path: string,
+  { directory, publicUrl }: AdoptionOptions & { readonly directory: Directory },
+): void {
   const routes = {
     list: async (request: FastifyRequest, reply: FastifyReply) =>
-      sendList(request, reply, { directory, properties, encode: encodeUser }),
+      sendList(request, reply, { directory, publicUrl, properties, encode: encodeUser }),
 
     get: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
       const user = await directory.get(context(request), knownId(request))
@@ -39,7 +51,7 @@ function routesAt(app: FastifyInstance, path: string, directory: Directory): voi
 
     enroll: async (request: FastifyRequest, reply: FastifyReply) => {
       const result = await directory.create(context(request), decodeWrite(request, { properties, required }))
-      reply.code(201).header('location', `${path}/${result.user.id}`)
+      reply.code(201).header('location', addressOf(publicUrl, `${path}/${result.user.id}`))
       return sendUser(reply, result)
     },
 

@@ -4,6 +4,7 @@ import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import type { FieldName } from '../../directory/fields.ts'
 import type { Patch } from '../../directory/patch.ts'
+import { addressOf } from '../address.ts'
 import { context } from '../contract.ts'
 import { decodePreconditions, entityTag } from '../request.ts'
 import { readFields, readTexts, type Sent, tellIgnored } from './decode.ts'
@@ -12,6 +13,8 @@ import { type People, requireScope } from './people.ts'
 import { encodeAccount, encodeUser, properties } from './wire.ts'
 
 export interface AccountOptions {
+  /** What addresses in answers start with; undefined for paths alone. */
+  readonly publicUrl: string | undefined
   readonly directory: Directory
   readonly people: People
   readonly passwords: Pick<Passwords, 'hash'>
@@ -23,7 +26,7 @@ export interface AccountOptions {
 }
 
 /** Accounts, for administrators; and whether a token is one. */
-export function createAccount({ directory, people, passwords, verifyToken }: AccountOptions) {
+export function createAccount({ directory, people, passwords, verifyToken, publicUrl }: AccountOptions) {
   return {
     create: async (request: FastifyRequest, reply: FastifyReply) => {
       requireScope(request, 'admin')
@@ -35,7 +38,7 @@ export function createAccount({ directory, people, passwords, verifyToken }: Acc
       const made = { ...asked, password: await passwords.hash(password) }
       const { user } = await directory.register(context(request), made)
       tellIgnored(reply, ignored)
-      const location = `/api/v2/user/${user.id}/`
+      const location = addressOf(publicUrl, `/api/v2/user/${user.id}/`)
       reply.code(201).header('location', location).header('etag', entityTag(user))
       return encodeUser(await people.showOne(request, user))
     },

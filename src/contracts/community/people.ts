@@ -6,6 +6,7 @@ import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError, refusal } from '../../directory/errors.ts'
 import { lackOfScope, permit } from '../../directory/policy.ts'
 import { isVisible, parseId, type User } from '../../directory/user.ts'
+import { originOf } from '../address.ts'
 import { context } from '../contract.ts'
 import type { Pictures, Shown } from './wire.ts'
 
@@ -23,7 +24,8 @@ export interface PeopleOptions {
 
 /** Who is meant, who asks, and what they may see: the questions that all routes have. */
 export function createPeople({ directory, picturesAt, publicUrl }: PeopleOptions) {
-  const originOf = (request: FastifyRequest) => publicUrl ?? originFrom(request)
+  // Addresses stay relative where the request says no host.
+  const origin = (request: FastifyRequest) => originOf(request, publicUrl) ?? ''
 
   /**
    * Everything that is needed to show some people, in one query for all of them.
@@ -42,7 +44,7 @@ export function createPeople({ directory, picturesAt, publicUrl }: PeopleOptions
             of,
             users.map(({ id }) => id),
           )
-    const pictures = picturesAt(originOf(request))
+    const pictures = picturesAt(origin(request))
     return users.map((user) => ({
       user,
       counters: counters.get(user.id) ?? noCounters,
@@ -75,8 +77,8 @@ export function createPeople({ directory, picturesAt, publicUrl }: PeopleOptions
 
   return {
     ...self,
-    originOf,
-    pictures: (request: FastifyRequest) => picturesAt(originOf(request)),
+    originOf: origin,
+    pictures: (request: FastifyRequest) => picturesAt(origin(request)),
     show,
     showOne: async (request: FastifyRequest, user: User, did?: 'update') =>
       (await show(request, [user], did))[0] as Shown,
@@ -121,9 +123,4 @@ export function knownId(request: FastifyRequest<ById>): number {
 function seesAll({ actor }: FastifyRequest, id: number, action: 'view' | 'update'): boolean {
   const permission = permit(actor, action, id)
   return 'fields' in permission && permission.fields.has('date_of_birth')
-}
-
-/** What the request says of where it went; nothing where that is no host, so that addresses stay relative. */
-function originFrom({ protocol, host }: FastifyRequest): string {
-  return /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(host) ? `${protocol}://${host}` : ''
 }

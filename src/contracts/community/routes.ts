@@ -9,6 +9,7 @@ import type { Confirmation } from '../../access/confirmation.ts'
 import type { EmailLimits } from '../../access/email-limits.ts'
 import { createPasswordChange } from '../../access/password-change.ts'
 import type { Pictures } from '../../media/pictures.ts'
+import { addressOf } from '../address.ts'
 import { type Contract, isUnder } from '../contract.ts'
 import { type AccountOptions, createAccount } from './account.ts'
 import { createAvatarRoutes } from './avatars.ts'
@@ -51,7 +52,7 @@ export function community(options: CommunityOptions): Contract {
       const people = createPeople({ directory, picturesAt, publicUrl })
       const profile = createProfile({ directory, people, pictures })
       const search = createSearch({ directory, people })
-      const account = createAccount({ directory, people, passwords, verifyToken })
+      const account = createAccount({ directory, people, passwords, verifyToken, publicUrl })
       const settings = createSettings({ directory, people })
       const change = createPasswordChange({ directory, passwords, confirmation })
       const password = createPassword({ people, change })
@@ -60,7 +61,7 @@ export function community(options: CommunityOptions): Contract {
       const email = createEmail({ directory, people, limits: emailLimits })
       const match = createMatch({ directory, people })
       const avatars = createAvatarRoutes({ directory, people, pictures })
-      const add = adder(app)
+      const add = adder(app, publicUrl)
       // Who uses this contract will search; who does not, need not have the memory for it.
       let isUsed = false
       app.addHook('onRequest', async () => {
@@ -104,7 +105,7 @@ export function community(options: CommunityOptions): Contract {
 type Method = 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
 
 /** Adds a route. Its address ends with a slash; who reads without one is sent there, who writes finds nothing. */
-function adder(app: FastifyInstance) {
+function adder(app: FastifyInstance, publicUrl: string | undefined) {
   return <H extends (...args: never[]) => unknown>(
     method: Method,
     path: string,
@@ -126,12 +127,15 @@ function adder(app: FastifyInstance) {
       },
       handler: handler as unknown as RouteHandlerMethod,
     })
-    if (method === 'GET') app.get(path, { schema: { hide: true }, config: { leadsOn: true } }, leadOn)
+    if (method === 'GET')
+      app.get(path, { schema: { hide: true }, config: { leadsOn: true } }, leadOn(publicUrl))
   }
 }
 
 /** 301, as frameworks that end addresses with slashes do. */
-function leadOn(request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const [path = '', ...query] = request.url.split('?')
-  return reply.redirect([`${path}/`, ...query].join('?'), 301)
+function leadOn(publicUrl: string | undefined) {
+  return (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const [path = '', ...query] = request.url.split('?')
+    return reply.redirect(addressOf(publicUrl, [`${path}/`, ...query].join('?')), 301)
+  }
 }

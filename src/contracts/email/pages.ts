@@ -64,7 +64,7 @@ export const undonePage: Page = {
   html: page(
     'The old address is back',
     `<h1>The old address is back</h1>
-<p>Everybody who was signed in has to sign in again. If it was not you who changed the address, somebody may know your password, so <a href="/oauth/forgot-password">choose another password</a> as well.</p>`,
+<p>Everybody who was signed in has to sign in again. If it was not you who changed the address, somebody may know your password, so <a href="../oauth/forgot-password">choose another password</a> as well.</p>`,
   ),
   formAction: [],
 }

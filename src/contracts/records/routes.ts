@@ -3,6 +3,7 @@ import { userNotFound } from '../../directory/decision.ts'
 import type { Directory, Result } from '../../directory/directory.ts'
 import { DirectoryError, type Problem } from '../../directory/errors.ts'
 import { maxId, parseId } from '../../directory/user.ts'
+import { addressOf } from '../address.ts'
 import { type Contract, context, isUnder, markPending } from '../contract.ts'
 import { sendList } from '../list.ts'
 import { listAnswer, listSchema } from '../list-parameters.ts'
@@ -14,10 +15,12 @@ import { encodeUser, maxLength, properties, required } from './wire.ts'
 export interface RecordsOptions {
   /** Whether PUT makes a user under an id that never named anybody. */
   readonly upsert: boolean
+  /** What addresses in answers start with; undefined for what each request says. */
+  readonly publicUrl: string | undefined
 }
 
 /** The records service: `PUT /users?id=` at the root, everything at `/records/users`. */
-export function records({ upsert }: RecordsOptions): Contract {
+export function records(options: RecordsOptions): Contract {
   return {
     name: 'records',
     knowsCredentials: false,
@@ -26,7 +29,7 @@ export function records({ upsert }: RecordsOptions): Contract {
     routes(app, directory) {
       for (const slash of ['', '/']) {
         const hide = slash !== ''
-        const handlers = createHandlers(directory, upsert)
+        const handlers = createHandlers(directory, options)
         app.put(`/users${slash}`, { schema: { ...docs.replaceByQuery, hide } }, handlers.replaceByQuery)
         routesAt(app, slash, handlers)
       }
@@ -57,25 +60,26 @@ function routesAt(app: FastifyInstance, slash: string, handlers: ReturnType<type
   app.delete(one, { schema: { ...docs.erase, hide } }, handlers.erase)
 }
 
-function createHandlers(directory: Directory, upsert: boolean) {
+function createHandlers(directory: Directory, { upsert, publicUrl }: RecordsOptions) {
   async function replace(request: FastifyRequest, reply: FastifyReply, addressed: Addressed) {
     const decoded = decodeWrite(request, { properties, required, id: addressed.id })
     const problems = [...addressed.problems, ...decoded.problems]
     const asked = { ...decoded, problems, id: addressed.id, maxLength, upsert, invalidFirst: true }
     const result = await directory.replace(context(request), asked)
-    if (result.outcome === 'created') reply.code(201).header('location', `${path}/${result.user.id}`)
+    if (result.outcome === 'created')
+      reply.code(201).header('location', addressOf(publicUrl, `${path}/${result.user.id}`))
     return sendUser(reply, result)
   }
 
   return {
     replaceByQuery: async (request: FastifyRequest<ByQuery>, reply: FastifyReply) =>
-      replace(request, reply, addressOf(request.query.id, 'query')),
+      replace(request, reply, userNamed(request.query.id, 'query')),
 
     replace: async (request: FastifyRequest<ById & ByQuery>, reply: FastifyReply) =>
       replace(request, reply, addressInPath(request)),
 
     list: async (request: FastifyRequest, reply: FastifyReply) =>
-      sendList(request, reply, { directory, properties, encode: encodeUser }),
+      sendList(request, reply, { directory, publicUrl, properties, encode: encodeUser }),
 
     get: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
       const user = await directory.get(context(request), knownId(request))
@@ -86,12 +90,12 @@ function createHandlers(directory: Directory, upsert: boolean) {
     create: async (request: FastifyRequest, reply: FastifyReply) => {
       const asked = { ...decodeWrite(request, { properties, required }), maxLength }
       const result = await directory.create(context(request), asked)
-      reply.code(201).header('location', `${path}/${result.user.id}`)
+      reply.code(201).header('location', addressOf(publicUrl, `${path}/${result.user.id}`))
       return sendUser(reply, result)
     },
 
     update: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
-      const { id, problems } = addressOf(request.params.id, 'path')
+      const { id, problems } = userNamed(request.params.id, 'path')
       const decoded = decodeWrite(request, { properties, id })
       const asked = {
         ...decoded,
@@ -130,7 +134,7 @@ interface Addressed {
   readonly problems: readonly Problem[]
 }
 
-function addressOf(text: string | string[] | undefined, location: 'path' | 'query'): Addressed {
+function userNamed(text: string | string[] | undefined, location: 'path' | 'query'): Addressed {
   const wrong = (message: string) => ({ id: nobody, problems: [{ property: 'id', location, message }] })
   if (text === undefined) return wrong('is required')
   if (Array.isArray(text)) return wrong('must be given once')
@@ -140,7 +144,7 @@ function addressOf(text: string | string[] | undefined, location: 'path' | 'quer
 
 /** The id may be said twice, if it is the same. */
 function addressInPath({ params, query }: FastifyRequest<ById & ByQuery>): Addressed {
-  const address = addressOf(params.id, 'path')
+  const address = userNamed(params.id, 'path')
   if (query.id === undefined || query.id === params.id) return address
   const message = 'differs from the id in the path'
   return { id: nobody, problems: [...address.problems, { property: 'id', location: 'query', message }] }

@@ -3,12 +3,19 @@ import { type Creation, requireAdmin } from '../../access/keys.ts'
 import type { Actor } from '../../directory/actor.ts'
 import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
+import { addressOf } from '../address.ts'
 import { readJsonObject } from '../body.ts'
 import { conditionsOf } from '../request.ts'
 import { sendPreview } from './answer.ts'
 import { isPlainJson } from './decode.ts'
 import { decodeOptions } from './options.ts'
 import type { ById } from './users.ts'
+
+export interface CredentialOptions {
+  readonly directory: Directory
+  /** What addresses in answers start with; undefined for paths alone. */
+  readonly publicUrl: string | undefined
+}
 
 /** One kind of what lets programs in: API keys, OAuth clients. */
 export interface Kind<T extends { readonly id: string }> {
@@ -36,7 +43,7 @@ export interface Kind<T extends { readonly id: string }> {
  * repeated.
  */
 export function createCredentialRoutes<T extends { readonly id: string }>(
-  directory: Directory,
+  { directory, publicUrl }: CredentialOptions,
   { noun, notFound, known, list, create, revoke, encode, secretName }: Kind<T>,
 ) {
   async function find(actor: Actor, id: string): Promise<T> {
@@ -63,7 +70,8 @@ export function createCredentialRoutes<T extends { readonly id: string }>(
         return create(actor, asked, { id: await directory.begin(once, tried) })
       })
       if (dryRun) return sendPreview(reply, { dry_run: true, status: 201, [noun]: encode(made) })
-      reply.code(201).header('location', `/v1/${noun}s/${made.id}`).header('cache-control', 'no-store')
+      const location = addressOf(publicUrl, `/v1/${noun}s/${made.id}`)
+      reply.code(201).header('location', location).header('cache-control', 'no-store')
       return { ...encode(made), [secretName]: secret }
     },
 

@@ -466,7 +466,7 @@ describe('a link', () => {
     await roster.call(`DELETE /v1/users/${id}`, undefined, service)
     expect(await send()).toMatchObject({
       status: 200,
-      text: expect.stringMatching(/old address is back.*href="\/oauth\/forgot-password"/s),
+      text: expect.stringMatching(/old address is back.*href="\.\.\/oauth\/forgot-password"/s),
     })
     // Whoever reads the address that is replaced is told, and can not undo it.
     const told = await postbox.next(email)

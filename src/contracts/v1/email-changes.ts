@@ -4,6 +4,7 @@ import type { Directory } from '../../directory/directory.ts'
 import type { EmailChange } from '../../directory/email-change.ts'
 import type { StepResult } from '../../directory/email-changes.ts'
 import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
+import { addressOf } from '../address.ts'
 import { readJsonObject } from '../body.ts'
 import { context } from '../contract.ts'
 import { conditionsOf, refuseHeaders } from '../request.ts'
@@ -18,6 +19,8 @@ export interface EmailChangesOptions {
   readonly directory: Directory
   readonly ids: Ids
   readonly limits: Pick<EmailLimits, 'tryToken'>
+  /** What addresses in answers start with; undefined for paths alone. */
+  readonly publicUrl: string | undefined
 }
 
 interface ByChange {
@@ -25,7 +28,7 @@ interface ByChange {
 }
 
 /** `/v1/users/{id}/email-changes`: addresses that are replaced once they are confirmed. */
-export function createEmailChangeRoutes({ directory, ids, limits }: EmailChangesOptions) {
+export function createEmailChangeRoutes({ directory, ids, limits, publicUrl }: EmailChangesOptions) {
   const { emailChanges } = directory
 
   /** What every step of a change is asked with; the names are those that its body has. */
@@ -84,8 +87,8 @@ export function createEmailChangeRoutes({ directory, ids, limits }: EmailChanges
     request: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
       const { values, asked } = await decode(request, 'email')
       const result = await emailChanges.request(context(request), { ...asked, email: values.email })
-      const location = `/v1/users/${request.params.id}/email-changes/${result.change?.id}`
-      if (result.fields === undefined) reply.header('location', location)
+      const path = `/v1/users/${request.params.id}/email-changes/${result.change?.id}`
+      if (result.fields === undefined) reply.header('location', addressOf(publicUrl, path))
       return send(reply, result, 201)
     },
 

@@ -15,6 +15,7 @@ import {
   type Sortable,
 } from '../../directory/query.ts'
 import type { User } from '../../directory/user.ts'
+import { originOf } from '../address.ts'
 import { context, goneSignal } from '../contract.ts'
 import { encodeUser, profileNames } from './wire.ts'
 
@@ -28,7 +29,7 @@ export interface ListOptions {
 export function createList({ directory, publicUrl }: ListOptions) {
   return async (request: FastifyRequest, reply: FastifyReply) => {
     const asked = decodeQuery(request.query as Query)
-    const origin = publicUrl ?? originOf(request)
+    const origin = originOf(request, publicUrl)
     const problems = origin === undefined ? [...asked.problems, hostProblem] : asked.problems
     if (problems.length > 0) {
       const permission = permit(request.actor, 'read', undefined)
@@ -209,9 +210,6 @@ const hostProblem: Problem = {
 }
 
 /** What the request says of where it went. Nothing that is no host gets into a link. */
-function originOf({ protocol, host }: FastifyRequest): string | undefined {
-  return /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(host) ? `${protocol}://${host}` : undefined
-}
 
 /** Links to other pages, with every parameter of the caller's. */
 function linker(address: string, url: string): Link {

@@ -6,6 +6,7 @@ import type { PictureKind } from '../../directory/picture.ts'
 import type { User } from '../../directory/user.ts'
 import { mediaTypes } from '../../media/formats.ts'
 import type { Pictures } from '../../media/pictures.ts'
+import { addressOf } from '../address.ts'
 import { badHeader } from '../body.ts'
 import { context } from '../contract.ts'
 import { createPictureUpdate, picturePaths, receiving, type SentPictures, senderOf } from '../pictures.ts'
@@ -28,13 +29,14 @@ export interface PictureRoutesOptions {
 export const streamed = /^/
 
 /** A picture as the body of a request, for the avatar or the cover. */
-export function createPictureRoutes({ directory, ids, pictures, publicUrl = '' }: PictureRoutesOptions) {
+export function createPictureRoutes({ directory, ids, pictures, publicUrl }: PictureRoutesOptions) {
   const update = createPictureUpdate({ directory, pictures })
 
   const encode = (kind: PictureKind) => (user: User) => {
     const paths = picturePaths(kind, user)
     const urls =
-      paths && Object.fromEntries(Object.entries(paths).map(([size, path]) => [size, `${publicUrl}${path}`]))
+      paths &&
+      Object.fromEntries(Object.entries(paths).map(([size, path]) => [size, addressOf(publicUrl, path)]))
     return { id: user.uid, [kind]: urls, updated_at: encodeTime(user.updated_at) }
   }
 

@@ -48,15 +48,15 @@ export function v1(options: V1Options): Contract {
     refuse,
     routes(app, directory) {
       const ids = createIds(directory)
-      const users = createUsers({ directory, ids, passwords })
+      const users = createUsers({ directory, ids, passwords, publicUrl })
       const password = createPassword({ directory, ids, passwords, confirmation })
       const profile = createProfile({ directory, ids })
       const counters = createCounters({ directory, ids })
-      const emailChanges = createEmailChangeRoutes({ directory, ids, limits: emailLimits })
+      const emailChanges = createEmailChangeRoutes({ directory, ids, limits: emailLimits, publicUrl })
       const batch = createBatch({ directory, ids, passwords, charge })
       const picture = createPictureRoutes({ directory, ids, pictures, publicUrl })
-      const keyRoutes = createCredentialRoutes(directory, keysAs(keys))
-      const clientRoutes = createCredentialRoutes(directory, clientsAs(clients))
+      const keyRoutes = createCredentialRoutes({ directory, publicUrl }, keysAs(keys))
+      const clientRoutes = createCredentialRoutes({ directory, publicUrl }, clientsAs(clients))
       const add = adder(app)
 
       add('GET', '/v1/users', docs.list, createList({ directory, publicUrl }))
@@ -92,7 +92,7 @@ export function v1(options: V1Options): Contract {
     },
     openRoutes(app, directory) {
       const ids = createIds(directory)
-      const emailChanges = createEmailChangeRoutes({ directory, ids, limits: emailLimits })
+      const emailChanges = createEmailChangeRoutes({ directory, ids, limits: emailLimits, publicUrl })
       const add = adder(app)
       add('POST', `${change}/confirm`, emailChangeDocs.confirm, emailChanges.confirm)
       add('POST', `${change}/revert`, emailChangeDocs.revert, emailChanges.revert)

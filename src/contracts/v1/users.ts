@@ -6,6 +6,7 @@ import { type Code, DirectoryError, type Problem, refusal } from '../../director
 import type { FieldName } from '../../directory/fields.ts'
 import { lackOfScope } from '../../directory/policy.ts'
 import { parseId, type User } from '../../directory/user.ts'
+import { addressOf } from '../address.ts'
 import { readJsonObject } from '../body.ts'
 import { context } from '../contract.ts'
 import { decodePreconditions, entityTag, isNotModified } from '../request.ts'
@@ -23,10 +24,12 @@ export interface UsersOptions {
   readonly directory: Directory
   readonly ids: Ids
   readonly passwords: Passwords
+  /** What addresses in answers start with; undefined for paths alone. */
+  readonly publicUrl: string | undefined
 }
 
 /** Create, read, update and delete, as page 002 and its siblings have them. */
-export function createUsers({ directory, ids, passwords }: UsersOptions) {
+export function createUsers({ directory, ids, passwords, publicUrl }: UsersOptions) {
   async function show(request: FastifyRequest, reply: FastifyReply, user: User) {
     reply.header('etag', entityTag(user))
     return isNotModified(request, user) ? reply.code(304).send() : encodeUser(user)
@@ -76,7 +79,7 @@ export function createUsers({ directory, ids, passwords }: UsersOptions) {
       const { once } = await decodeOptionsSlowly(request, passwords)
       const password = await hashSound(passwords, decoded.password, problems)
       const result = await directory.create(context(request), { ...asked, password, once })
-      reply.code(201).header('location', `/v1/users/${result.user.uid}`)
+      reply.code(201).header('location', addressOf(publicUrl, `/v1/users/${result.user.uid}`))
       return sendUser(reply, result, encodeUser)
     },
 
