@@ -1,13 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readMigrations, refuseNewer } from '../sql/migrations.ts'
 import type { Sql } from './connection.ts'
 
-const folder = new URL('./migrations/', import.meta.url)
-
-/** The steps in order; the number that a file starts with is the version that it leads to. */
-export const migrations: readonly { readonly version: number; readonly sql: string }[] = readdirSync(folder)
-  .filter((name) => name.endsWith('.sql'))
-  .sort()
-  .map((name) => ({ version: Number.parseInt(name, 10), sql: readFileSync(new URL(name, folder), 'utf8') }))
+export const migrations = readMigrations(new URL('./migrations/', import.meta.url))
 
 export const newestVersion = migrations.at(-1)?.version ?? 0
 
@@ -39,10 +33,6 @@ export async function migrate(sql: Sql, to = newestVersion): Promise<void> {
 async function foundVersion(sql: Sql): Promise<number> {
   const [row] = await sql`SELECT coalesce(max(version), 0) AS version FROM schema_version`
   const found = Number(row?.version)
-  if (found > newestVersion) {
-    throw new Error(
-      `The database has schema version ${found}, this Roster knows ${newestVersion}: run the newer Roster that wrote it`,
-    )
-  }
+  refuseNewer(found, newestVersion)
   return found
 }
