@@ -1,7 +1,8 @@
 import { type Client, createClients } from './access/oauth-clients.ts'
 import { createSigningKeys } from './access/oauth-keys.ts'
 import type { Config } from './config.ts'
-import { common, inStore, isoTime, operator, parseCommand, print, say } from './credential-command.ts'
+import { common, inStore, isoTime, parseCommand, print, say } from './credential-command.ts'
+import { operator } from './operator.ts'
 
 export const clientUsage = `  roster client create --name NAME --scopes read,write [--redirect-uri URI …] [--public]
                             make an OAuth client, and print it with its secret this once: with

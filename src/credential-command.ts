@@ -1,20 +1,11 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
 import type { Config } from './config.ts'
-import type { Actor } from './directory/actor.ts'
 import { DirectoryError } from './directory/errors.ts'
 import type { Store } from './directory/store.ts'
 import { joinStore } from './stores.ts'
 import { UsageError } from './user-command.ts'
 
 /** What `roster key` and `roster client` have in common. */
-
-/** The operator at the machine may do everything. */
-export const operator: Actor = {
-  kind: 'operator',
-  id: null,
-  scopes: ['read', 'write', 'admin'],
-  contract: 'operator',
-}
 
 /** What one is made with, whatever it is. */
 export const common = { name: { type: 'string' }, scopes: { type: 'string' } } as const

@@ -11,6 +11,7 @@ import { fieldNames } from './directory/fields.ts'
 import type { Patch } from './directory/patch.ts'
 import type { Store } from './directory/store.ts'
 import type { User } from './directory/user.ts'
+import { operator } from './operator.ts'
 
 /** The people of the documented examples, so that each works as printed. */
 const people: readonly { readonly uid: string; readonly created: string; readonly patch: Patch }[] = [
@@ -80,12 +81,7 @@ export async function addDemoPeople(store: Store, rules: Rules): Promise<number>
   const missing = first.indexOf(undefined)
   const isOther = ({ id, uid }: User) => people[id - 1]?.uid !== uid
   if (missing === -1 || [...first.slice(0, missing), ...users].some((user) => user && isOther(user))) return 0
-  const actor: Actor = {
-    kind: 'operator',
-    id: 'demo',
-    scopes: ['read', 'write', 'admin'],
-    contract: 'operator',
-  }
+  const actor: Actor = { ...operator, id: 'demo' }
   for (const { uid, created, patch } of people.slice(missing)) {
     const directory = createDirectory({
       store,

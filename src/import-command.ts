@@ -8,6 +8,7 @@ import { retireDemoPeople } from './demo.ts'
 import { type Context, createDirectory } from './directory/directory.ts'
 import { DirectoryError } from './directory/errors.ts'
 import type { PictureKind } from './directory/picture.ts'
+import { operator } from './operator.ts'
 import { findPictures } from './pictures.ts'
 import { joinStore } from './stores.ts'
 import { type Clearable, type Counts, importPeople, importSecret, type Told } from './transfer/import.ts'
@@ -26,10 +27,7 @@ export const importUsage = `  roster import FILE        take people from a json-
                             has a line of JSON for each row that was rejected or cut
 `
 
-export const operator: Context = {
-  actor: { kind: 'operator', id: 'import', scopes: ['read', 'write', 'admin'], contract: 'operator' },
-  requestId: 'import',
-}
+const context: Context = { actor: { ...operator, id: 'import' }, requestId: 'import' }
 
 /** What the command line asks for. */
 interface Asked {
@@ -99,7 +97,7 @@ async function run(
     let isFirst = true
     for await (const person of reading.people) {
       if (isFirst && !('problems' in person)) {
-        for (const [id, uid] of await retireDemoPeople(store, directory, operator)) vacated.set(id, uid)
+        for (const [id, uid] of await retireDemoPeople(store, directory, context)) vacated.set(id, uid)
         isFirst = false
       }
       yield person
@@ -113,7 +111,7 @@ async function run(
   try {
     const secret = await importSecret(store.documents, Date.now())
     const work = importPeople(people(), counts, {
-      ...{ directory, context: operator, update, clear, clearPictures, hasPicture, secret, vacated, onTold },
+      ...{ directory, context, update, clear, clearPictures, hasPicture, secret, vacated, onTold },
     })
     await Promise.race([work, fatal.promise])
   } finally {

@@ -1,7 +1,8 @@
 import { createKeys } from './access/keys.ts'
 import type { Config } from './config.ts'
-import { common, inStore, isoTime, operator, parseCommand, print, say } from './credential-command.ts'
+import { common, inStore, isoTime, parseCommand, print, say } from './credential-command.ts'
 import type { ApiKey } from './directory/key.ts'
+import { operator } from './operator.ts'
 
 export const keyUsage = `  roster key create --name NAME --scopes read,write [--expires 90d]
                             make an API key, and print it this once; scopes are read, write

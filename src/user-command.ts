@@ -4,6 +4,7 @@ import { DirectoryError } from './directory/errors.ts'
 import { type FieldName, fieldNames } from './directory/fields.ts'
 import type { Patch } from './directory/patch.ts'
 import { parseId, type User } from './directory/user.ts'
+import { operator } from './operator.ts'
 import { joinStore } from './stores.ts'
 
 export const userUsage = `  roster user list          every user, a line of JSON each
@@ -20,11 +21,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** The operator at the machine may do everything; the change log says that it was the operator. */
-const operator: Context = {
-  actor: { kind: 'operator', id: null, scopes: ['read', 'write', 'admin'], contract: 'operator' },
-  requestId: 'command-line',
-}
+const context: Context = { actor: operator, requestId: 'command-line' }
 
 /**
  * @param args what follows `roster user`
@@ -66,19 +63,19 @@ export async function runUserCommand(args: readonly string[], config: Config): P
 async function run(directory: Directory, verb: string, id: number, json: string | undefined): Promise<void> {
   switch (verb) {
     case 'list':
-      for await (const users of directory.stream(operator, { filters: [] }))
+      for await (const users of directory.stream(context, { filters: [] }))
         for (const user of users) print(user)
       return
     case 'get':
-      return print(await directory.get(operator, id))
+      return print(await directory.get(context, id))
     case 'update':
-      return print((await directory.update(operator, { id, patch: parsePatch(json ?? '') })).user)
+      return print((await directory.update(context, { id, patch: parsePatch(json ?? '') })).user)
     case 'remove':
-      return print((await directory.remove(operator, { id })).user)
+      return print((await directory.remove(context, { id })).user)
     case 'restore':
-      return print((await directory.restore(operator, { id })).user)
+      return print((await directory.restore(context, { id })).user)
     case 'erase':
-      return print((await directory.erase(operator, { id, removedToo: true })).user)
+      return print((await directory.erase(context, { id, removedToo: true })).user)
   }
 }
 
