@@ -1,48 +1,23 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type Community, faultsOf, startCommunity, urlencoded } from '../../../test/community.ts'
-import { type MailServer, type Received, startMailServer, tokenIn, until } from '../../../test/mail.ts'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { password as first, useAccounts } from '../../../test/accounts.ts'
+import { faultsOf, urlencoded } from '../../../test/community.ts'
 
 /** POST /api/v2/account/recover/ and reset/. */
 
-let mail: MailServer
-let roster: Community
-let admin: { readonly authorization: string }
-beforeAll(async () => {
-  mail = await startMailServer()
-  const mailFrom = { name: 'Roster', address: 'roster@example.org' }
-  roster = await startCommunity({ smtpUrl: mail.url, mailFrom, trustProxy: ['127.0.0.1'] })
-  admin = await roster.keyWith('admin')
-})
-afterAll(async () => {
-  await roster.close()
-  await mail.close()
-})
-
-const first = 'Correct-horse-1'
-const next = 'Staple-of-the-horse-2'
-let made = 0
+const accounts = useAccounts('forgetful')
+const { post } = accounts
+let roster: typeof accounts.roster
 let id: number
 let email: string
-let from: { 'x-forwarded-for': string }
-beforeEach(async () => {
-  const username = `forgetful-${++made}`
-  email = `${username}@example.org`
-  from = { 'x-forwarded-for': `192.0.2.${made}` }
-  const account = { username, email, password: first }
-  const { body } = await roster.call('POST /api/v2/account/create/', account, admin)
-  id = (body as { id: number }).id
+beforeEach(() => {
+  roster = accounts.roster
+  ;({ id, email } = accounts.account)
 })
 
-const post = (what: string, body: unknown, headers: object = {}) =>
-  roster.call(`POST /api/v2/account/${what}/`, body, { ...from, ...headers })
+const next = 'Staple-of-the-horse-2'
 const recover = (body: unknown, headers?: object) => post('recover', body, headers)
 const reset = (body: unknown, headers?: object) => post('reset', body, headers)
-
-/** The code in the mail that went to an address. */
-async function codeFor(address: string): Promise<string> {
-  const isFor = ({ to, raw }: Received) => to.includes(address) && raw.includes('new-password')
-  return tokenIn(await until(() => mail.received.findLast(isFor)))
-}
+const codeFor = (address: string) => accounts.codeFor(address, 'new-password')
 
 test('a mailed code replaces the password once, ends what was issued, and signs in', async () => {
   const before = await roster.tokenOf(id, Date.now() - 5_000)
@@ -88,7 +63,7 @@ test('nobody is told whether somebody has an address', async () => {
   const namesOf = ({ headers }: typeof known) => Object.keys(headers).toSorted()
   expect([unknown.status, unknown.text, namesOf(unknown)]).toEqual([known.status, known.text, namesOf(known)])
   await codeFor(email)
-  expect(mail.received.some(({ to }) => to.includes(`nobody-${email}`))).toBe(false)
+  expect(accounts.mail.received.some(({ to }) => to.includes(`nobody-${email}`))).toBe(false)
 })
 
 test('a weak password is refused, and the code stays good', async () => {

@@ -1,45 +1,22 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type Community, faultsOf, startCommunity, urlencoded } from '../../../test/community.ts'
-import { type MailServer, parseMail, startMailServer, tokenIn, until } from '../../../test/mail.ts'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { useAccounts } from '../../../test/accounts.ts'
+import { faultsOf, urlencoded } from '../../../test/community.ts'
+import { parseMail } from '../../../test/mail.ts'
 
 /** POST /api/v2/account/verify/ and verify/validation_code/. */
 
-let mail: MailServer
-let roster: Community
-let admin: { readonly authorization: string }
-beforeAll(async () => {
-  mail = await startMailServer()
-  const mailFrom = { name: 'Roster', address: 'roster@example.org' }
-  roster = await startCommunity({ smtpUrl: mail.url, mailFrom, trustProxy: ['127.0.0.1'] })
-  admin = await roster.keyWith('admin')
-})
-afterAll(async () => {
-  await roster.close()
-  await mail.close()
-})
-
-let made = 0
+const accounts = useAccounts('newcomer')
+const { post, codeFor } = accounts
+let roster: typeof accounts.roster
 let id: number
 let email: string
 let validation_code: string
-let from: { 'x-forwarded-for': string }
 beforeEach(async () => {
-  const username = `newcomer-${++made}`
-  email = `${username}@example.org`
-  from = { 'x-forwarded-for': `192.0.2.${made}` }
-  const account = { username, email, password: 'Correct-horse-1' }
-  const answer = await roster.call('POST /api/v2/account/create/', account, admin)
-  id = (answer.body as { id: number }).id
-  expect(answer).toMatchObject({ status: 201, headers: { etag: '"1"' } })
+  roster = accounts.roster
+  ;({ id, email } = accounts.account)
   validation_code = await codeFor(email)
 })
 
-/** The code in the last mail that went to an address. */
-const codeFor = async (address: string) =>
-  tokenIn(await until(() => mail.received.findLast(({ to }) => to.includes(address))))
-
-const post = (what: string, body: unknown, headers: object = {}) =>
-  roster.call(`POST /api/v2/account/${what}/`, body, { ...from, ...headers })
 const verify = (body: unknown, headers?: object) => post('verify', body, headers)
 const check = (body: unknown, headers?: object) => post('verify/validation_code', body, headers)
 const me = async () => (await roster.as(id, 'GET /api/v2/user/me/')).body
@@ -61,7 +38,7 @@ test('a code that was mailed confirms the address, once, and signs in', async ()
 })
 
 test('the mail tells its reader what it is about, and its page confirms too', async () => {
-  const { text } = parseMail(mail.received.findLast(({ to }) => to.includes(email))?.raw ?? '')
+  const { text } = parseMail(accounts.mail.received.findLast(({ to }) => to.includes(email))?.raw ?? '')
   expect(text).toContain(`/email/confirm?token=${validation_code}`)
   const page = await fetch(`${roster.url}/email/confirm?token=${validation_code}`)
   expect([page.status, (await page.text()).includes(email)]).toEqual([200, true])
@@ -96,7 +73,7 @@ test('is for the address that the account has, and for nobody who is blocked', a
 test('codes of other mails let nobody in', async () => {
   await verify({ validation_code })
   const new_email = `next-${email}`
-  await roster.as(id, `PATCH /api/v2/user/${id}/change_email/`, { new_email }, from)
+  await roster.as(id, `PATCH /api/v2/user/${id}/change_email/`, { new_email }, accounts.account.from)
   const code = await codeFor(new_email)
   expect(await check({ validation_code: code })).toMatchObject({ body: { is_valid: false } })
   expect(faultsOf(await verify({ validation_code: code }))).toEqual(['validation_code: invalid'])
