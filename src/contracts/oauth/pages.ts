@@ -1,3 +1,4 @@
+import { catalogue } from '../../directory/fields.ts'
 import { alertOf, escapeHtml, type Page, page } from '../html.ts'
 
 export interface SignInPage {
@@ -11,12 +12,16 @@ export interface SignInPage {
   readonly alert?: string | undefined
 }
 
+/** UTF-16 units of the longest name that somebody can sign in by: a character has two of them at most. */
+export const longestName =
+  2 * Math.max(...(['email', 'username'] as const).map((name) => Number(catalogue[name].schema.maxLength)))
+
 export function signInPage({ uid, client, redirectUri, token, name = '', alert }: SignInPage): Page {
   const body = `<h1>Sign in</h1>
 <p>to go on to <strong>${escapeHtml(client)}</strong></p>
 ${alertOf(alert)}<form method="post">
 ${hidden(token)}<label for="name">E-mail address or username</label>
-<input id="name" name="name" value="${escapeHtml(name)}" autocomplete="username" autocapitalize="none" spellcheck="false" required maxlength="254"${alert === undefined ? ' autofocus' : ''}>
+<input id="name" name="name" value="${escapeHtml(name)}" autocomplete="username" autocapitalize="none" spellcheck="false" required maxlength="${longestName}"${alert === undefined ? ' autofocus' : ''}>
 <label for="password">Password</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required maxlength="256">
 <div class="actions">

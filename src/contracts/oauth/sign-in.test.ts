@@ -239,6 +239,19 @@ describe('a person', () => {
   })
 })
 
+test.for([
+  ['username', 'x'.repeat(255)],
+  ['email', `${'\u{1f642}'.repeat(64)}@${`${'x'.repeat(60)}.`.repeat(3)}exampl`],
+] as const)('the longest %s is a name to sign in by', async ([field, name]) => {
+  const bob = await person(app)
+  const write = await app.keyWith('write', 'read')
+  expect((await app.call(`PATCH /v1/users/${bob.uid}`, { [field]: name }, write)).status).toBe(200)
+  const begun = await begin()
+  const longest = Number(/name="name"[^>]* maxlength="(\d+)"/.exec(begun.page.html)?.[1])
+  expect(longest).toBeGreaterThanOrEqual(name.length)
+  expect((await attempt(begun, name, bob.password)).html).toContain('value="allow"')
+})
+
 describe('who has allowed before and is signed in', () => {
   test.for<[title: string, asked: object, redirect_uri: string, isAsked: boolean]>([
     ['need not allow it again', {}, back, false],

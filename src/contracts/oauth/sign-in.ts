@@ -18,7 +18,7 @@ import {
   tooOften,
 } from '../html.ts'
 import { baseOf, messageOf, Recorded } from './exchange.ts'
-import { consentPage, signInPage } from './pages.ts'
+import { consentPage, longestName, signInPage } from './pages.ts'
 
 export interface SignInOptions {
   readonly server: AuthorizationServer
@@ -119,7 +119,7 @@ export function createSignInRoutes({ server, signIn, publicUrl, userOf }: SignIn
     form: URLSearchParams,
   ) {
     const [name, password] = [form.get('name') ?? '', form.get('password') ?? '']
-    const isPossible = name !== '' && name.length <= 254 && password.length <= 256
+    const isPossible = name !== '' && name.length <= longestName && password.length <= 256
     const result = isPossible
       ? await signIn({ ip: request.ip, name, password })
       : ({ refused: 'wrong' } as const)
