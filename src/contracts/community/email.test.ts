@@ -173,6 +173,8 @@ describe('others', () => {
       400,
       ['new_email: required', 'validation_code: required'],
     ])
+    for (let n = 0; n < emailLimits.ofTokens.quota; n++)
+      expect((await roster.call(`POST ${at(id, 'confirm_email')}`, '')).status).toBe(400)
     for (const query of ['', 'token=', 'token=a&email_token=b', 'token=a&token=b'])
       expect((await roster.call(`GET ${at(id, 'check_email_token')}?${query}`)).status, query).toBe(400)
   })

@@ -56,14 +56,14 @@ export function createEmail({ directory, people, limits }: EmailOptions) {
     /** Whoever has the code needs nothing else: it is for one person and one address, and good once. */
     confirm: async (request: FastifyRequest<ById>, reply: FastifyReply) => {
       const userId = knownId(request)
-      const isRight = await limits.tryToken(request.ip)
       const { texts, ignored, problems } = await readTexts(request, ['new_email', 'validation_code'])
       const { new_email: email = '', validation_code: token = '' } = texts
       const all = [...conditionsOf(request), ...problems]
       if (all.length > 0) throw new DirectoryError(refusal('invalid', 'The request is not valid', all))
       const asked = { requestId: request.id, contract: request.actor.contract }
-      const { change } = await named(emailChanges.confirm(asked, { token, userId, email }))
-      await isRight()
+      const { change } = await named(
+        limits.tryToken(request.ip, () => emailChanges.confirm(asked, { token, userId, email })),
+      )
       tellIgnored(
         reply,
         ignored.filter((name) => name !== 'confirm'),
@@ -85,10 +85,8 @@ export function createEmail({ directory, people, limits }: EmailOptions) {
         const problem: Problem = { property: 'token', location: 'query', message }
         throw new DirectoryError(refusal('invalid', 'The request is not valid', [problem]))
       }
-      const isRight = await limits.tryToken(request.ip)
-      const is_valid = await emailChanges.isUsable(userId, code)
-      if (is_valid) await isRight()
-      return { is_valid }
+      const isUsable = () => emailChanges.isUsable(userId, code)
+      return { is_valid: await limits.tryToken(request.ip, isUsable, (is) => !is) }
     },
   }
 }

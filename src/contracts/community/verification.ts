@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { EmailLimits } from '../../access/email-limits.ts'
 import type { PersonTokens } from '../../access/person-tokens.ts'
+import { uselessToken } from '../../directory/decide-email.ts'
 import type { Directory } from '../../directory/directory.ts'
 import { DirectoryError } from '../../directory/errors.ts'
 import { conditionsOf } from '../request.ts'
@@ -35,21 +36,25 @@ export function createVerification({ directory: { emailChanges }, limits, tokens
   return {
     verify: async (request: FastifyRequest, reply: FastifyReply) => {
       const token = await readCode(request, reply)
-      const isRight = await limits.tryToken(request.ip)
-      if (!(await isGood(token))) throw invalid([uselessCode])
       const asked = { requestId: request.id, contract: 'community' }
-      const { user } = await emailChanges.confirm(asked, { token }).catch(named)
-      await isRight()
+      const confirm = async () => {
+        if (!(await isGood(token))) throw new DirectoryError(uselessToken)
+        return emailChanges.confirm(asked, { token })
+      }
+      const { user } = await limits.tryToken(request.ip, confirm).catch(named)
       return sendToken(reply, await tokens.issue(user.id))
     },
 
     /** Whether a code is good now; it stays so. */
     check: async (request: FastifyRequest, reply: FastifyReply) => {
       const code = await readCode(request, reply)
-      const isRight = await limits.tryToken(request.ip)
-      const is_valid = await isGood(code)
-      if (is_valid) await isRight()
-      return { is_valid }
+      return {
+        is_valid: await limits.tryToken(
+          request.ip,
+          () => isGood(code),
+          (is) => !is,
+        ),
+      }
     },
   }
 }

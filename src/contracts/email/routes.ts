@@ -57,15 +57,10 @@ function createPage({ emailChanges }: Directory, limits: EmailOptions['limits'],
     reply: FastifyReply,
     work: () => Promise<readonly [status: number, page: Page]>,
   ): Promise<FastifyReply> {
-    let isRight: (() => Promise<void>) | undefined
     try {
-      isRight = await limits.tryToken(request.ip)
-      const [status, page] = await work()
-      if (page !== uselessPage) await isRight()
+      const [status, page] = await limits.tryToken(request.ip, work, ([, shown]) => shown === uselessPage)
       return send(reply, status, page)
     } catch (error) {
-      // What could not be judged was no guess either.
-      await isRight?.()
       if (!(error instanceof DirectoryError) || error.code !== 'rate_limited') return sendBusy(reply, error)
       const seconds = error.retryAfter ?? 60
       reply.header('retry-after', String(seconds))

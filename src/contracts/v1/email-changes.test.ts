@@ -445,6 +445,17 @@ describe('a link', () => {
     await isTried('revert', await postbox.token(old), { email: { old: email, new: old } })
   })
 
+  test('is counted as a guess for nothing that does not lie with its token', async () => {
+    const [ann, bob] = [await somebody(), await somebody()]
+    const { id } = (await ann.call('POST /email-changes', { email: bob.email })).body as Change
+    const token = await postbox.token(bob.email)
+    for (let n = 0; n <= emailLimits.ofTokens.quota; n++) {
+      const path = `POST ${ann.path}/email-changes/${id}/confirm`
+      expect(await roster.call(path, {})).toMatchObject({ status: 400 })
+      expect(await roster.call(path, { token })).toMatchObject({ status: 409 })
+    }
+  })
+
   test('undoes a change from the old mailbox: once, tokens end, and not where somebody else has the address', async () => {
     const ann = await somebody()
     const old = await verified(ann)

@@ -59,14 +59,12 @@ export function createEmailChangeRoutes({ directory, ids, limits, publicUrl }: E
         })
       const { id, change_id: changeId } = request.params
       const userId = await ids(id)
-      const isRight = await limits.tryToken(request.ip)
       const keyed = refuseHeaders(request, ['Idempotency-Key'], isOnceAnyway)
       const all = [...unsound, ...keyed, ...conditionsOf(request), ...problems]
       if (all.length > 0) throw new DirectoryError(refusal('invalid', 'The request is not valid', all))
       const shown = { token: String(values.token), userId, changeId }
       const asked = { requestId: request.id, contract: request.actor.contract, dryRun }
-      const result = await emailChanges[step](asked, shown)
-      await isRight()
+      const result = await limits.tryToken(request.ip, () => emailChanges[step](asked, shown))
       // Who reads somebody's mail is not shown their record.
       if (dryRun) return sendPreview(reply, { ...previewOf(result, encodeUser), user: null })
       return result.change && encodeChange(result.change)
