@@ -95,6 +95,12 @@ describe('credentials', () => {
   ])('are taken as %s', async ([, of]) => {
     const { authenticate, secret } = await prepare()
     expect(await authenticate(of(secret))).toEqual(actor)
+    // Once, and at once from then on; a while later again, beside the request.
+    expect(authenticate(of(secret))).toEqual(actor)
+    expect(lookUps).toHaveLength(1)
+    now += 600
+    expect(authenticate(of(secret))).toEqual(actor)
+    expect(lookUps).toEqual([lookUps[0], lookUps[0]])
   })
 
   test.for<[title: string, of: (secret: string) => string | string[]]>([

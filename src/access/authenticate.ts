@@ -91,11 +91,16 @@ export function createAuthenticator({ recognisers, used, now, strangers }: Authe
     if (authorization === undefined) return undefined
     // Node.js keeps the first of several and says nothing.
     if (isRepeated(asking.raw.rawHeaders)) return verify(asking, contract, '')
-    const found = known.get(authorization)
+    let header = authorization
+    let found = known.get(header)
+    if (found === undefined) {
+      header = `Bearer ${tokenOf(authorization)}`
+      found = known.get(header)
+    }
     const at = now()
     const age = found === undefined ? trusted : at - found.checkedAt
     if (found === undefined || age >= trusted || age < 0) return verify(asking, contract, authorization)
-    if (age > fresh && !found.refreshing) refresh(authorization, found)
+    if (age > fresh && !found.refreshing) refresh(header, found)
     return actorOf(found, contract, at)
   }
 
