@@ -263,6 +263,23 @@ describe('a batch', () => {
     }
   })
 
+  test('that is repeated costs as much as is done of it now', async () => {
+    const started = await start({ openContracts: 'never', ...perMinute(20) })
+    const headers = { ...(await keyFor(started, 'key_a', 'write')), 'idempotency-key': 'with-holes' }
+    const operations = batchOf(5).operations.map((one, n) => (n === 0 ? one : { ...one, if_match: '"99"' }))
+    for (const [query, status, r] of [
+      ['', 200, 15],
+      // Four of five are tried again.
+      ['', 200, 11],
+      ['?dry_run=true', 200, 6],
+      ['', 200, 2],
+      ['', 429, 1],
+    ] as const) {
+      const answer = await started.call(`POST /v1/users/batch${query}`, { operations }, headers)
+      expect([answer.status, standing(answer).r]).toEqual([status, r])
+    }
+  })
+
   test('costs nothing where nobody is limited', async () => {
     const started = await start({ openContracts: 'never', rateLimit: undefined })
     const headers = await keyFor(started, 'key_a', 'write')

@@ -240,6 +240,10 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
       return running.during([once], async () => work(told(recall(await store.receipt(once), once, now()))))
     },
 
+    /** Whether a request was carried out, so that its repetition only tells what came of it. */
+    isDone: async (once: Once): Promise<boolean> =>
+      recall(await store.receipt(once), once, now()) !== undefined,
+
     /**
      * Keeps that a request has begun, before it does what it is safe to do again.
      * @param about what it makes or ends

@@ -36,8 +36,8 @@ export function createBatch({ directory, ids, passwords, charge }: BatchOptions)
     const operations = await Promise.all(sent.map((one, at) => decodeOperation(one, at, options, ids)))
     const carryOut = atomic ? together : oneByOne
     const results = await directory.exclusively(once, async (kept) => {
-      // A repetition was paid for when it came first.
-      if (kept === undefined) await charge(request, reply, sent.length)
+      const left = kept === undefined || dryRun ? sent.length : await leftOf(operations)
+      if (left > 0) await charge(request, reply, left)
       return carryOut(context(request), operations, kept !== undefined)
     })
     const mismatch = refusalsOf(results).find(({ code }) => code === 'idempotency_mismatch')
@@ -48,6 +48,16 @@ export function createBatch({ directory, ids, passwords, charge }: BatchOptions)
     if (dryRun) return sendPreview(reply, { dry_run: true, status: 200, results: told })
     if (results.every((result) => 'replayed' in result)) reply.header('idempotency-replayed', 'true')
     return { results: told }
+  }
+
+  /** How many of a request that came before are still to be done: the others were paid for then. */
+  async function leftOf(operations: readonly Operation[]): Promise<number> {
+    const done = await inTurn(
+      operations,
+      () => [],
+      async ({ once }) => once !== undefined && directory.isDone(once),
+    )
+    return done.filter((is) => !is).length
   }
 
   /** Each for itself, those about the same things in their order. */
