@@ -85,3 +85,11 @@ export function badHeader(
   }
   return undefined
 }
+
+/** Whether a body is not read for its type or its coding: a header is wrong then, and no property of that name. */
+export function isUnread(problems: readonly Problem[]): boolean {
+  return problems.some((problem) => {
+    const { property, location } = { location: undefined, ...problem }
+    return location === 'header' && (property === 'Content-Type' || property === 'Content-Encoding')
+  })
+}

@@ -1,4 +1,5 @@
 import type { Code, Problem } from '../../directory/errors.ts'
+import { isUnread } from '../body.ts'
 import type { Answer, Refused } from '../contract.ts'
 
 /** The documented statuses; what the documents do not know has that of RFC 9110. */
@@ -40,9 +41,6 @@ const everything = 'non_field_errors'
  */
 export function refuse({ code, message, problems }: Refused): Answer {
   const [status, general] = answers[code]
-  const isUnread = problems.some(
-    ({ property }) => property === 'Content-Type' || property === 'Content-Encoding',
-  )
   const told = new Map<string, Message[]>()
   for (const problem of problems) {
     const name = nameOf(problem)
@@ -54,7 +52,7 @@ export function refuse({ code, message, problems }: Refused): Answer {
   }
   if (told.size === 0) told.set(everything, [{ message, code: general }])
   const errors = [...told].map(([field, messages]) => ({ field, messages }))
-  return { status: code === 'invalid' && isUnread ? 415 : status, body: { errors } }
+  return { status: code === 'invalid' && isUnread(problems) ? 415 : status, body: { errors } }
 }
 
 function nameOf({ field, property }: Problem): string {

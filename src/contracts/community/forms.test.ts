@@ -220,6 +220,12 @@ describe('a form in parts', () => {
 })
 
 describe('another type', () => {
+  test.for(['Content-Type', 'Content-Encoding'])('is not what a file called %s is of', async (name) => {
+    const { body, headers } = formData({ [name]: new Blob(['x']) })
+    const answer = await roster.as(id, mira(), body, headers)
+    expect([answer.status, faultsOf(answer)]).toEqual([400, [`${name}: invalid`]])
+  })
+
   test.for(['text/plain', 'application/xml', 'application/json-patch+json', 'json', ';;', undefined])(
     'is 415: %s',
     async (type) => {

@@ -1,4 +1,5 @@
 import type { Code, Problem } from '../../directory/errors.ts'
+import { isUnread } from '../body.ts'
 import type { Answer, Asked, Refused } from '../contract.ts'
 import { operationAt } from './operations.ts'
 
@@ -52,7 +53,7 @@ type Body = (message: string, details?: Details) => object
 /** 400, but 415 where the body is of a type or a coding that is not read (RFC 9110, section 15.5.16). */
 function invalid(problems: readonly Problem[]): Answer {
   const details = detailsOf(problems)
-  if (problems.some(({ property }) => property === 'Content-Type' || property === 'Content-Encoding')) {
+  if (isUnread(problems)) {
     const message = 'The body is of a type that is not read here'
     return { status: 415, body: { error: 'unsupported_media_type', message, details } }
   }

@@ -396,6 +396,17 @@ describe('JSON Patch', () => {
   })
 })
 
+test.for(['Content-Type', 'Content-Encoding'])(
+  'a property called %s is one that is not known',
+  async (name) => {
+    const at = await create()
+    for (const path of [at, at.replace('/profile', '')])
+      expect(await call(`PATCH ${path}`, { [name]: 'x' })).toMatchObject({
+        ...{ status: 400, body: { error: 'validation_error', details: { [name]: [expect.any(String)] } } },
+      })
+  },
+)
+
 test('the types that PATCH takes are told by OPTIONS, 405 and 415', async () => {
   const at = await create()
   const profile = 'application/json, application/merge-patch+json, application/json-patch+json'
