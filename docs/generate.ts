@@ -247,7 +247,7 @@ function policies(): string {
         'that knows no credentials, where the operator opened it, is one, with the scopes `read` and `write`.',
       '- *admin*: a caller with the `admin` scope, which stands for the other scopes too. The command line is one.',
     ].join('\n'),
-    'The `role` of a person grants nothing here. API keys are made, listed and revoked with the scope `admin` alone; `write` does not stand for `read`. Who may not `read` is a *peer* where a contract has `view`.',
+    'The `role` of a person grants nothing here. API keys are made, listed and revoked with the scope `admin` alone; `write` does not stand for `read`, but is shown in the answer whom it has written. Who may not `read` is a *peer* where a contract has `view`.',
     `The public fields: ${[...masks.public].map(code).join(', ')}.`,
     '## The fields of each',
     (['self', 'service', 'admin'] as const)

@@ -6,7 +6,8 @@ import { operator } from './operator.ts'
 
 export const keyUsage = `  roster key create --name NAME --scopes read,write [--expires 90d]
                             make an API key, and print it this once; scopes are read, write
-                            and admin, and a key expires after so many days, on a date, or never
+                            (which is shown whom it writes) and admin; a key expires after so
+                            many days, on a date, or never
   roster key list           every key, a line of JSON each
   roster key revoke ID      make a key worthless, within a second
 `

@@ -396,6 +396,14 @@ describe('JSON Patch', () => {
   })
 })
 
+test('a key that may write and not read is shown whom it writes, and nobody else', async () => {
+  const [at, blind] = [await create({ phone: '1' }), await platform.roster.keyWith('write')]
+  const send = (line: string, body?: unknown) => call(line, body, blind)
+  expect((await send(`GET ${at}`)).status).toBe(403)
+  expect((await send('GET /v1/users')).status).toBe(403)
+  expect(await send(`PATCH ${at}`, {})).toMatchObject({ status: 200, body: { phone: '1' } })
+})
+
 test.for(['Content-Type', 'Content-Encoding'])(
   'a property called %s is one that is not known',
   async (name) => {
