@@ -91,6 +91,8 @@ function connect(url: string, socket: () => Socket, onclose: () => void): Sql {
     fetch_types: false,
     onnotice: () => {},
     onclose,
+    // In seconds: so a host that is gone without a word is noticed by those that wait for it for long.
+    keep_alive: 10,
     connection: {
       application_name: 'roster',
       // Whoever locks a row for long must not use up all connections.

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type Document, type DocumentStore, documentRest, encodePayload } from '../../directory/document.ts'
 import { isText } from '../../directory/query.ts'
-import { toWriteError } from './connection.ts'
-import { patience, type Row, type Statement } from './pool.ts'
+import type { Row, Run, Statement } from './pool.ts'
 
 const columns = 'kind, id, payload, created_at, expires_at, used_at, group_id, alias, user_id'
 
@@ -17,11 +16,9 @@ const replaced = `UPDATE SET payload = excluded.payload, expires_at = excluded.e
  * Documents. What writes here does the same however often it is done, so it is tried again like what reads.
  * @param run runs a statement, again where it fails for a reason that passes
  */
-export function createDocumentStore(
-  run: (statement: Statement, ms?: number, toError?: (error: unknown) => unknown) => Promise<readonly Row[]>,
-): DocumentStore {
+export function createDocumentStore(run: Run): DocumentStore {
   const write = (text: string, parameters: Statement['parameters'] = []) =>
-    run({ text, parameters, prepare: true }, patience, toWriteError)
+    run({ text, parameters, prepare: true, lane: 'write' })
   const read = async (where: string, parameters: readonly string[]) => {
     if (!parameters.every(isText)) return []
     const text = `SELECT ${columns} FROM documents WHERE ${where}`
@@ -61,7 +58,7 @@ export function expiredDocuments(at: number): Statement {
       SELECT kind, id FROM documents WHERE expires_at <= $1 ORDER BY expires_at LIMIT ${perStatement}
       FOR UPDATE SKIP LOCKED
     ) AS oldest WHERE documents.kind = oldest.kind AND documents.id = oldest.id RETURNING documents.id`
-  return { text, parameters: [at - documentRest], prepare: true }
+  return { text, parameters: [at - documentRest], prepare: true, lane: 'write' }
 }
 
 function toDocument(row: Row): Document {

@@ -70,7 +70,7 @@ export function endedEmailChanges(at: number): Statement {
   const text = `DELETE FROM email_changes USING (
       ${select.over('$1', `${perStatement}`)} FOR UPDATE SKIP LOCKED
     ) AS oldest WHERE email_changes.id = oldest.id RETURNING email_changes.id`
-  return { text, parameters: [at - keptFor], prepare: true }
+  return { text, parameters: [at - keptFor], prepare: true, lane: 'write' }
 }
 
 /** @param run runs a statement, again where it fails for a reason that passes */

@@ -1,8 +1,7 @@
 import type { Scope } from '../../directory/actor.ts'
 import type { ApiKey, KeyStore } from '../../directory/key.ts'
 import { isText } from '../../directory/query.ts'
-import { toWriteError } from './connection.ts'
-import { patience, type Row, type Statement } from './pool.ts'
+import type { Row, Run, Statement } from './pool.ts'
 
 const columns = 'id, name, scopes, created_at, expires_at, revoked_at, last_used_at'
 
@@ -13,11 +12,9 @@ const replaced = `UPDATE SET hash = $1, name = $3, scopes = $4, created_at = $5,
  * API keys. What writes here does the same however often it is done, so it is tried again like what reads.
  * @param run runs a statement, again where it fails for a reason that passes
  */
-export function createKeyStore(
-  run: (statement: Statement, ms?: number, toError?: (error: unknown) => unknown) => Promise<readonly Row[]>,
-): KeyStore {
+export function createKeyStore(run: Run): KeyStore {
   const write = (text: string, parameters: Statement['parameters'] = []) =>
-    run({ text, parameters, prepare: true }, patience, toWriteError)
+    run({ text, parameters, prepare: true, lane: 'write' })
   return {
     add: async ({ id, name, scopes, createdAt, expiresAt, revokedAt, lastUsedAt }, hash, onlyIfNew) => {
       await write(

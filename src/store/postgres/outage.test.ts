@@ -121,6 +121,53 @@ describe('a server that freezes', () => {
   })
 })
 
+describe('a primary whose standbys are away', () => {
+  it('is read as ever while updates hang, and updates hear at once once enough of them do', async () => {
+    const postgres = await server()
+    const store = await open(postgres.url, { connections: 12 })
+    await people(store, 40)
+    const sql = connected(postgres.url)
+    const setStandbys = async (names: string) => {
+      await sql.unsafe(`ALTER SYSTEM SET synchronous_standby_names = '${names}'`)
+      await sql`SELECT pg_reload_conf()`
+      const setting = async () => (await sql`SHOW synchronous_standby_names`)[0]
+      await expect.poll(setting).toEqual({ synchronous_standby_names: names })
+    }
+    await setStandbys('ANY 1 (*)')
+    const fields = ['username', 'bio', 'phone', 'location'] as const
+    const updates = range(40).map((id) =>
+      store.change(update(id, { [fields[id % 4] ?? 'bio']: `new-${id}` })),
+    )
+    let hanging = true
+    const heard = Promise.allSettled([...updates, store.settings.set(1, { qa_frequency: 0 })]).finally(() => {
+      hanging = false
+    })
+    let slowest = 0
+    const page = { filters: [], sort: [], offset: 0, limit: 10, count: true }
+    while (hanging) {
+      const started = Date.now()
+      await Promise.all([store.get(1), store.find({ kind: 'username', key: 'x' }), store.list(page)])
+      slowest = Math.max(slowest, Date.now() - started)
+    }
+    expect(slowest).toBeLessThan(700)
+    for (const one of await heard)
+      expect(one).toMatchObject({
+        reason: { code: expect.stringMatching(/^(outcome_unknown|unavailable)$/) },
+      })
+    const started = Date.now()
+    await expect(store.change(update(1, { username: 'ann' }))).rejects.toMatchObject(unavailable)
+    await expect(store.change(update(2, { bio: 'x' }))).rejects.toMatchObject(unavailable)
+    expect(Date.now() - started).toBeLessThan(500)
+    await setStandbys('')
+    const outcome = () =>
+      store.change(update(1, { bio: 'back' })).then(
+        (one) => one.outcome,
+        () => undefined,
+      )
+    await expect.poll(outcome).toBe('committed')
+  })
+})
+
 describe('a read-only server', () => {
   it('is refused at start in plain words, and only reads while it is read-only', async () => {
     const postgres = await server()

@@ -1,6 +1,5 @@
 import type { Kinds, Mail, Outbox, Taken } from '../../directory/mail.ts'
-import { toWriteError } from './connection.ts'
-import { patience, type Row, type Statement } from './pool.ts'
+import type { Row, Run, Statement } from './pool.ts'
 
 const columns = 'id, kind, address, user_id, at, expires_at, payload'
 
@@ -48,11 +47,9 @@ const take = `WITH due AS (
  * mails that were taken by a statement whose answer was lost come back when their time is over.
  * @param run runs a statement, again where it fails for a reason that passes
  */
-export function createOutbox(
-  run: (statement: Statement, ms?: number, toError?: (error: unknown) => unknown) => Promise<readonly Row[]>,
-): Outbox {
+export function createOutbox(run: Run): Outbox {
   const write = (text: string, parameters: NonNullable<Statement['parameters']>) =>
-    run({ text, parameters, prepare: true }, patience, toWriteError)
+    run({ text, parameters, prepare: true, lane: 'write' })
   return {
     add: async (mail) => void (await write(add, [JSON.stringify([mailRows.of(mail)])])),
     take: async ({ at, until, most, ...kinds }) => {

@@ -1,7 +1,6 @@
 import type { PictureStore } from '../../directory/picture.ts'
 import { pictureStatements as statements, toAvatar } from '../sql/pictures.ts'
-import { toWriteError } from './connection.ts'
-import { type Parameter, patience, type Row, type Statement } from './pool.ts'
+import type { Parameter, Run } from './pool.ts'
 
 /** What is said as `?1` there is `$1` here. */
 const numbered = (text: string) => text.replaceAll('?', '$')
@@ -17,13 +16,11 @@ const postponed = statements.postponed(listed)
  * Pictures. What writes here does the same however often it is done, so it is tried again like what reads.
  * @param run runs a statement, again where it fails for a reason that passes
  */
-export function createPictureStore(
-  run: (statement: Statement, ms?: number, toError?: (error: unknown) => unknown) => Promise<readonly Row[]>,
-): PictureStore {
+export function createPictureStore(run: Run): PictureStore {
   const read = (text: string, parameters: readonly Parameter[]) =>
     run({ text: numbered(text), parameters, prepare: true })
   const write = (text: string, parameters: readonly Parameter[]) =>
-    run({ text: numbered(text), parameters, prepare: true }, patience, toWriteError)
+    run({ text: numbered(text), parameters, prepare: true, lane: 'write' })
   return {
     note: async ({ picture, userId, at }) => (await write(statements.note, [picture, userId, at])).length > 0,
     async giveUp(unusedSince, at) {

@@ -6,6 +6,7 @@ import {
   failureOf,
   hostsOf,
   inWords,
+  isLocked,
   openConnection,
   type Sql,
 } from './connection.ts'
@@ -14,6 +15,9 @@ import { createTimelines, type Timelines } from './timeline.ts'
 export type Parameter = string | number | boolean | null
 export type Row = Readonly<Record<string, unknown>>
 
+/** What statements may hold their connection for: reading, writing what nobody has locked, or any writing. */
+export type LaneName = 'read' | 'pass' | 'write'
+
 export interface Statement {
   readonly text: string
   readonly parameters?: readonly Parameter[]
@@ -21,6 +25,8 @@ export interface Statement {
   readonly prepare?: boolean
   /** Milliseconds that the answer may take once it has been sent, where that may be longer than waiting for a connection. */
   readonly answerWithin?: number
+  /** `read` if left out. One that writes waits for a standby that is away, `write` also for what somebody has locked. */
+  readonly lane?: LaneName
 }
 
 export interface Pool {
@@ -33,9 +39,11 @@ export interface Pool {
   readonly query: (statement: Statement, ms?: number) => Promise<readonly Row[]>
   /**
    * Runs statements one after the other on one connection, in the same turn and time as one statement;
-   * the work begins and commits by itself, and what it leaves open when it throws is rolled back.
+   * the work writes, begins and commits by itself; what it leaves open when it throws is rolled back.
    */
   readonly session: <T>(work: (run: Run) => Promise<T>, ms?: number) => Promise<T>
+  /** Whether a statement of this lane would have to wait for others of it. */
+  readonly isFull: (lane: LaneName) => boolean
   readonly close: () => Promise<void>
 }
 
@@ -54,12 +62,37 @@ const betweenAttempts = 100
 /** Milliseconds without an answer after which a connection is taken for broken: its host may be gone without a word. */
 const givenUp = 10_000
 
+/** Those that write leave so many connections for reading, and those that may wait for locks so many of theirs. */
+const [forReading, forPassing] = [4, 2]
+
+/** Statements that may be under way on so many connections, with those of the lanes within it. */
+interface Lane {
+  readonly most: number
+  readonly outer?: Lane
+  readonly waiting: Set<Job>
+  underWay: number
+  /** Those under way whose callers have been told that no answer came. */
+  unanswered: number
+  /** When the last answer came. */
+  answered: number
+}
+
+function createLane(most: number, outer?: Lane): Lane {
+  return { most, ...(outer && { outer }), waiting: new Set(), underWay: 0, unanswered: 0, answered: 0 }
+}
+
+function hasRoom(lane: Lane): boolean {
+  return lane.underWay < lane.most && (lane.outer === undefined || hasRoom(lane.outer))
+}
+
 interface Job {
+  readonly lane: Lane
   readonly work: (sql: Sql) => Promise<unknown>
   readonly resolve: (result: never) => void
   readonly reject: (error: unknown) => void
   readonly ms: number
   readonly answerWithin: number
+  isGivenUp?: boolean
   timer?: NodeJS.Timeout
 }
 
@@ -68,13 +101,20 @@ interface Worker extends Connection {
   job?: Job | undefined
 }
 
+const unanswered = 'The database did not answer in time'
+
+function away(reason: unknown): Error {
+  return unavailable('The database is not available now', reason)
+}
+
 /** What is said of a host that takes writes although another was promoted in its place. */
 const superseded = 'another host has taken over from it'
 
 /**
  * Connections to the one host that takes writes: never again to one from which another has taken over, should
  * it come back and think itself the primary. One statement at a time is under way on each, so that
- * none waits behind a slow one, and one whose caller has given up before it was sent is never sent.
+ * none waits behind a slow one, and one whose caller has given up before it was sent is never sent. Those
+ * that write never take all of them, since all that write can hang together while others are answered.
  */
 export function createPool(url: string, size: number, timelines = createTimelines()): Pool {
   const hosts = hostsOf(url)
@@ -83,53 +123,71 @@ export function createPool(url: string, size: number, timelines = createTimeline
   /** Why the last attempt to connect failed. */
   let failure: unknown
   let opening = 0
-  /** When the database gave its last answer. */
-  let answered = 0
   let closing = false
   let opened = Promise.withResolvers<void>()
   const connections = new Set<Worker>()
   const idle: Worker[] = []
-  const waiting = new Set<Job>()
+  const read = createLane(size)
+  const pass = createLane(size - Math.min(forReading, Math.floor(size / 2)), read)
+  const write = createLane(pass.most - Math.min(forPassing, Math.floor(pass.most / 2)), pass)
+  const lanes = { read, pass, write }
+  const everyLane = [write, pass, read]
 
-  function submit<T>(work: (sql: Sql) => Promise<T>, ms: number, answerWithin = ms): Promise<T> {
+  function submit<T>(work: (sql: Sql) => Promise<T>, lane: Lane, ms: number, answerWithin = ms): Promise<T> {
     return new Promise((resolve, reject) => {
       if (closing) return reject(unavailable('The store has been closed'))
-      if (waiting.size >= maxWaiting) return reject(unavailable('Too much is waiting for the database'))
-      const job: Job = { work, resolve, reject, ms, answerWithin }
-      const connection = idle.pop()
+      if (countWaiting() >= maxWaiting) return reject(unavailable('Too much is waiting for the database'))
+      // They wait for what all that write would have to wait for.
+      if (lane !== read && lane.unanswered >= lane.most)
+        return reject(away(new Failed('UNANSWERED', unanswered)))
+      const job: Job = { lane, work, resolve, reject, ms, answerWithin }
+      const connection = hasRoom(lane) ? idle.pop() : undefined
       if (connection !== undefined) return send(connection, job)
-      waiting.add(job)
+      lane.waiting.add(job)
       job.timer = setTimeout(keepWaiting, ms, job)
       grow()
     })
   }
 
+  function countWaiting(): number {
+    return write.waiting.size + pass.waiting.size + read.waiting.size
+  }
+
   function keepWaiting(job: Job): void {
-    const left = answered + job.ms - Date.now()
+    const left = job.lane.answered + job.ms - Date.now()
     if (left > 0) {
       job.timer = setTimeout(keepWaiting, left, job)
       return
     }
-    waiting.delete(job)
-    const reason = failure ?? new Failed('BUSY', 'All connections are busy')
-    job.reject(unavailable('The database is not available now', reason))
+    job.lane.waiting.delete(job)
+    job.reject(away(failure ?? new Failed('BUSY', 'All connections are busy')))
   }
 
   function giveUp(connection: Worker, job: Job): void {
-    job.reject(new Failed('UNANSWERED', 'The database did not answer in time'))
+    job.isGivenUp = true
+    for (let lane: Lane | undefined = job.lane; lane !== undefined; lane = lane.outer) lane.unanswered++
+    job.reject(new Failed('UNANSWERED', unanswered))
+    watch(connection, job)
+  }
+
+  /** While others are answered the host is there, and a new connection would only hang too. */
+  function watch(connection: Worker, job: Job): void {
     setTimeout(() => {
-      if (connection.job === job) drop(connection)
+      if (connection.job !== job) return
+      if (job.lane !== read && Date.now() - read.answered < givenUp) watch(connection, job)
+      else drop(connection)
     }, givenUp).unref()
   }
 
   function send(connection: Worker, job: Job): void {
     connection.job = job
+    for (let lane: Lane | undefined = job.lane; lane !== undefined; lane = lane.outer) lane.underWay++
     clearTimeout(job.timer)
     const timer = setTimeout(giveUp, job.answerWithin, connection, job)
     job.work(connection.sql).then(
       (result) => {
         clearTimeout(timer)
-        answered = Date.now()
+        noteAnswer(job.lane)
         job.resolve(result as never)
         free(connection)
       },
@@ -137,33 +195,61 @@ export function createPool(url: string, size: number, timelines = createTimeline
         clearTimeout(timer)
         job.reject(error)
         if (failureOf(error) === 'lost') return drop(connection)
-        answered = Date.now()
+        // Who waits behind those that wait for locks shall hear too.
+        noteAnswer(isLocked(error) ? read : job.lane)
         free(connection)
       },
     )
   }
 
+  function noteAnswer(answering: Lane): void {
+    const now = Date.now()
+    for (let lane: Lane | undefined = answering; lane !== undefined; lane = lane.outer) lane.answered = now
+  }
+
+  /** Makes room where the job of a connection was. */
+  function leave(connection: Worker): void {
+    const { job } = connection
+    connection.job = undefined
+    for (let lane = job?.lane; lane !== undefined; lane = lane.outer) {
+      lane.underWay--
+      if (job?.isGivenUp) lane.unanswered--
+    }
+  }
+
   function free(connection: Worker): void {
     if (!connections.has(connection)) return
-    connection.job = undefined
-    const [next] = waiting
-    if (next === undefined) return void idle.push(connection)
-    waiting.delete(next)
-    send(connection, next)
+    leave(connection)
+    idle.push(connection)
+    serve()
+  }
+
+  /** Gives connections that are free to what waits; what writes comes first, since it has fewer. */
+  function serve(): void {
+    for (const lane of everyLane)
+      for (const job of lane.waiting) {
+        const connection = hasRoom(lane) ? idle.pop() : undefined
+        if (connection === undefined) break
+        lane.waiting.delete(job)
+        send(connection, job)
+      }
   }
 
   function drop(connection: Worker): void {
     if (!connections.delete(connection)) return
+    leave(connection)
     const at = idle.indexOf(connection)
     if (at >= 0) idle.splice(at, 1)
     void connection.close(0)
+    serve()
     grow()
   }
 
   /** As many connections as there is work for; while they fail, one attempt at a time. */
   function grow(): void {
-    const most = failure === undefined ? Math.min(size - connections.size, waiting.size) : 1
-    while (!closing && waiting.size > 0 && opening < most && connections.size + opening < size) void open()
+    const wanted = everyLane.reduce((sum, lane) => sum + (hasRoom(lane) ? lane.waiting.size : 0), 0)
+    const most = failure === undefined ? Math.min(size - connections.size, wanted) : 1
+    while (!closing && wanted > 0 && opening < most && connections.size + opening < size) void open()
   }
 
   async function open(): Promise<void> {
@@ -195,23 +281,31 @@ export function createPool(url: string, size: number, timelines = createTimeline
   }
 
   return {
-    query: (statement, ms = patience) => submit((sql) => run(sql, statement), ms, statement.answerWithin),
+    query: (statement, ms = patience) =>
+      submit((sql) => run(sql, statement), lanes[statement.lane ?? 'read'], ms, statement.answerWithin),
     session: (work, ms = patience) =>
-      submit(async (sql) => {
-        try {
-          return await work((statement) => run(sql, statement))
-        } catch (error) {
-          if (failureOf(error) !== 'lost') await sql.unsafe('ROLLBACK')
-          throw error
-        }
-      }, ms),
+      submit(
+        async (sql) => {
+          try {
+            return await work((statement) => run(sql, statement))
+          } catch (error) {
+            if (failureOf(error) !== 'lost') await sql.unsafe('ROLLBACK')
+            throw error
+          }
+        },
+        write,
+        ms,
+      ),
+    isFull: (lane) => !hasRoom(lanes[lane]),
     close: async () => {
       closing = true
-      for (const job of waiting) {
-        clearTimeout(job.timer)
-        job.reject(unavailable('The store has been closed'))
+      for (const { waiting } of everyLane) {
+        for (const job of waiting) {
+          clearTimeout(job.timer)
+          job.reject(unavailable('The store has been closed'))
+        }
+        waiting.clear()
       }
-      waiting.clear()
       if (opening > 0) await opened.promise
       await Promise.all([...connections].map((connection) => connection.close(1)))
       connections.clear()

@@ -1,4 +1,4 @@
-import { failureOf, pause, toReadError } from './connection.ts'
+import { failureOf, pause, toReadError, toWriteError } from './connection.ts'
 import { type Pool, patience, type Row, type Statement } from './pool.ts'
 
 /**
@@ -6,7 +6,11 @@ import { type Pool, patience, type Row, type Statement } from './pool.ts'
  * often it is done.
  */
 export function createRead(query: Pool['query']) {
-  return async (statement: Statement, ms = patience, toError = toReadError): Promise<readonly Row[]> => {
+  return async (
+    statement: Statement,
+    ms = patience,
+    toError = statement.lane === undefined ? toReadError : toWriteError,
+  ): Promise<readonly Row[]> => {
     for (let tries = 1, until = 0; ; tries++) {
       try {
         return await query(statement, until === 0 ? ms : until - Date.now())

@@ -1,8 +1,7 @@
 import type { Once } from '../../directory/command.ts'
 import { isText } from '../../directory/query.ts'
 import { type Receipt, receiptLife, type Told } from '../../directory/receipt.ts'
-import { toWriteError } from './connection.ts'
-import { patience, type Row, type Run, type Statement } from './pool.ts'
+import type { Row, Run, Statement } from './pool.ts'
 
 /** Names an actor's key, in a map. */
 export const nameOf = ({ actor, key }: Once) => JSON.stringify([actor, key])
@@ -23,13 +22,11 @@ export function createReceiptReader(run: Run) {
  * Keeps a receipt that belongs to nothing else that is written, unless one that has not expired has its key.
  * @param run runs a statement, again where it fails for a reason that passes: each does the same however often it is done
  */
-export function createBeginning(
-  run: (statement: Statement, ms?: number, toError?: (error: unknown) => unknown) => Promise<readonly Row[]>,
-) {
+export function createBeginning(run: Run) {
   const read = createReceiptReader(run)
   return async (receipt: Receipt): Promise<Receipt> => {
     for (const statement of keep([receipt], 'ON CONFLICT DO NOTHING'))
-      await run(statement, patience, toWriteError)
+      await run({ ...statement, lane: 'write' })
     // Whoever has its key by now has been kept first, or is a repetition of the same.
     return (await read([receipt.once])).get(nameOf(receipt.once)) ?? receipt
   }
@@ -72,5 +69,5 @@ export function expiredReceipts(at: number): Statement {
   const text = `DELETE FROM receipts USING (
       SELECT seq FROM receipts ORDER BY seq LIMIT ${perStatement} FOR UPDATE SKIP LOCKED
     ) AS oldest WHERE receipts.seq = oldest.seq AND receipts.at <= $1 RETURNING receipts.seq`
-  return { text, parameters: [at - receiptLife], prepare: true }
+  return { text, parameters: [at - receiptLife], prepare: true, lane: 'write' }
 }

@@ -1,7 +1,6 @@
 import { type SettingStore, settingNames } from '../../directory/settings.ts'
 import { readSettings, writeSettings } from '../sql/settings.ts'
-import { toWriteError } from './connection.ts'
-import { patience, type Row, type Statement } from './pool.ts'
+import type { Run } from './pool.ts'
 
 const given = ['$1', ...settingNames.map((_, at) => `$${at + 2}::int`)]
 // An erasure waits for it, or is waited for.
@@ -11,9 +10,7 @@ const write = writeSettings(given, 'FOR NO KEY UPDATE')
  * Settings. Setting them does the same however often it is done, so it is tried again like reading.
  * @param run runs a statement, again where it fails for a reason that passes
  */
-export function createSettingStore(
-  run: (statement: Statement, ms?: number, toError?: (error: unknown) => unknown) => Promise<readonly Row[]>,
-): SettingStore {
+export function createSettingStore(run: Run): SettingStore {
   return {
     get: async (id) => {
       const [row = {}] = await run({ text: readSettings('$1'), parameters: [id], prepare: true })
@@ -21,7 +18,7 @@ export function createSettingStore(
     },
     set: async (id, settings) => {
       const parameters = [id, ...settingNames.map((name) => settings[name] ?? null)]
-      await run({ text: write, parameters, prepare: true }, patience, toWriteError)
+      await run({ text: write, parameters, prepare: true, lane: 'write' })
     },
   }
 }

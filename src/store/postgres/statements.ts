@@ -3,7 +3,7 @@ import type { Claim } from '../../directory/claims.ts'
 import type { User } from '../../directory/user.ts'
 import { clearUndo, emailChangeRows, endChanges, keepChanges } from './email-changes.ts'
 import { mailRows } from './outbox.ts'
-import type { Parameter, Statement } from './pool.ts'
+import type { LaneName, Parameter, Statement } from './pool.ts'
 import { columns, columnType, toSql } from './rows.ts'
 
 /**
@@ -139,13 +139,18 @@ export function createStatements() {
   /** By shape; past a bound, new ones are not kept: servers keep them per connection. */
   const texts = new Map<string, string>()
 
-  function statement(shape: string, text: () => string, parameters: readonly Parameter[]): Statement {
+  function statement(
+    lane: LaneName,
+    shape: string,
+    text: () => string,
+    parameters: readonly Parameter[],
+  ): Statement {
     const known = texts.get(shape)
-    if (known !== undefined) return { text: known, parameters, prepare: true }
+    if (known !== undefined) return { text: known, parameters, prepare: true, lane }
     const made = text()
     const prepare = texts.size < maxShapes
     if (prepare) texts.set(shape, made)
-    return { text: made, parameters, prepare }
+    return { text: made, parameters, prepare, lane }
   }
 
   return {
@@ -161,7 +166,7 @@ export function createStatements() {
       const shape = `${creates ? 'new' : changed.join()} ${present.map(({ name }) => name).join()}`
       const text = () =>
         `WITH written AS (${creates ? insertOne : updateOne(changedIn(units))}${returning(present)})${tail(head.length, present)}`
-      return statement(shape, text, [...head, ...tailParameters(units, present)])
+      return statement('write', shape, text, [...head, ...tailParameters(units, present)])
     },
 
     /**
@@ -175,7 +180,10 @@ export function createStatements() {
       const present = parts.filter((part) => units.some(part.isIn))
       const shape = `several ${changed.join()} ${present.map(({ name }) => name).join()}`
       const text = () => `WITH ${updateSeveral(changed)}${tail(1, present)}`
-      return statement(shape, text, [JSON.stringify(writings.map(toRow)), ...tailParameters(units, present)])
+      return statement('pass', shape, text, [
+        JSON.stringify(writings.map(toRow)),
+        ...tailParameters(units, present),
+      ])
     },
   }
 
@@ -189,7 +197,7 @@ export function createStatements() {
     const users = JSON.stringify(units.map(({ user }) => user))
     const claims = JSON.stringify(claimRows(units, ({ take }) => take))
     const text = () => `WITH ${insertSeveral}${tail(2, present)}`
-    return statement(shape, text, [users, claims, ...tailParameters(units, present)])
+    return statement('pass', shape, text, [users, claims, ...tailParameters(units, present)])
   }
 
   function toRow(units: Writing) {

@@ -16,7 +16,7 @@ import { createKeyStore } from './keys.ts'
 import { createLanes } from './lanes.ts'
 import { createOutbox } from './outbox.ts'
 import { createPictureStore } from './pictures.ts'
-import { createPool, patience, type Row } from './pool.ts'
+import { createPool, patience, type Row, type Run } from './pool.ts'
 import { prepare } from './prepare.ts'
 import { createQueues, plan, type Waiting } from './queue.ts'
 import { createBeginning, createReceiptReader, expiredReceipts, nameOf } from './receipts.ts'
@@ -38,7 +38,7 @@ export interface PostgresOptions {
 
 /** What the machine can keep busy, and not so much that a few nodes use up what a server offers by default. */
 function poolSize(): number {
-  return Math.min(Math.max(4 * availableParallelism(), 8), 24)
+  return Math.min(Math.max(4 * availableParallelism(), 12), 24)
 }
 
 /**
@@ -55,14 +55,15 @@ export async function openPostgres({
   await prepare(url, timelines, onWarning)
   const pool = createPool(url, connections, timelines)
   const units = createUnits(pool)
-  const writing = createWriting(units)
+  const writing = createWriting(units, () => pool.isFull('write'))
   const queues = createQueues(settle)
-  const keys = createKeyStore((...asked) => track(() => units.read(...asked)))
-  const settings = createSettingStore((...asked) => track(() => units.read(...asked)))
-  const pictures = createPictureStore((...asked) => track(() => units.read(...asked)))
-  const documents = createDocumentStore((...asked) => track(() => units.read(...asked)))
-  const outbox = createOutbox((...asked) => track(() => units.read(...asked)))
-  const emailChanges = createEmailChangeStore((statement) => track(() => units.read(statement)))
+  const run: Run = (statement) => track(() => units.read(statement))
+  const keys = createKeyStore(run)
+  const settings = createSettingStore(run)
+  const pictures = createPictureStore(run)
+  const documents = createDocumentStore(run)
+  const outbox = createOutbox(run)
+  const emailChanges = createEmailChangeStore(run)
   const inTurn = createLanes()
   const transact = createTransactions(pool, units.committedOf)
   const changeAll = createBatches(units, transact, rules)

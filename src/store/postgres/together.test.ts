@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { type Database, readKept } from '../../../test/postgres.ts'
-import { database, open } from '../../../test/postgres-store.ts'
+import { connected, database, open } from '../../../test/postgres-store.ts'
 import type { Patch } from '../../directory/patch.ts'
 import type { Store } from '../../directory/store.ts'
 import { all, committed, contradictions, create, many, range, times, update } from '../conformance.ts'
@@ -97,6 +97,28 @@ describe('updates of several users', () => {
     expect(Date.now() - started).toBeLessThan(2_000)
     await made.sql.unsafe('ROLLBACK')
     expect(await committed(made.store, update(7, { bio: 'x' }))).toMatchObject({ version: 2 })
+  })
+
+  it('do not wait for many others whose rows somebody holds', async () => {
+    const made = await start()
+    const store = await open(made.url, { connections: 12 })
+    await many(store, 21, () => create({}))
+    await made.sql.unsafe('BEGIN')
+    await made.sql`SELECT FROM users WHERE id <= 20 FOR UPDATE`
+    const held = Promise.allSettled(times(20, (id) => store.change(update(id, { bio: 'x' }))))
+    const other = connected(made.url)
+    const locked = async () =>
+      (
+        await other`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`
+      ).length
+    await expect.poll(locked).toBeGreaterThan(5)
+    const started = Date.now()
+    for (const bio of ['a', 'b', 'c']) await committed(store, update(21, { bio }))
+    await store.get(1)
+    expect(Date.now() - started).toBeLessThan(500)
+    for (const one of await held) expect(one).toMatchObject({ reason: { code: 'unavailable' } })
+    expect(Date.now() - started).toBeLessThan(4_500)
+    await made.sql.unsafe('ROLLBACK')
   })
 
   it.each(['read committed', 'repeatable read', 'serializable'])(

@@ -3,9 +3,10 @@ import { unavailable } from '../../directory/errors.ts'
 import { isText } from '../../directory/query.ts'
 import type { Page, PageQuery } from '../../directory/store.ts'
 import type { User } from '../../directory/user.ts'
+import { toReadError } from './connection.ts'
 import { createGathering } from './gathering.ts'
 import { createListReader, lists, numbered } from './list.ts'
-import type { Pool } from './pool.ts'
+import { type Pool, patience } from './pool.ts'
 import { createRead } from './read.ts'
 import { columns, toUser } from './rows.ts'
 import { createStatements, type Writing } from './statements.ts'
@@ -21,11 +22,12 @@ export function createUnits({ query }: Pick<Pool, 'query'>) {
 
   const nextIds = createTurns(async (count) => {
     const text = "SELECT nextval('user_ids') AS id FROM generate_series(1, $1::int)"
-    return (await read({ text, parameters: [count], prepare: true })).map(({ id }) => Number(id))
+    const statement = { text, parameters: [count], prepare: true, lane: 'write' } as const
+    return (await read(statement, patience, toReadError)).map(({ id }) => Number(id))
   })
 
   const passed = createPassing(async (id) => {
-    await read({ text: pass, parameters: [allocatorLock, id], prepare: true })
+    await read({ text: pass, parameters: [allocatorLock, id], prepare: true, lane: 'write' })
   })
 
   /** One statement for all who ask, however many ask for the same user. */
@@ -92,7 +94,8 @@ export function createUnits({ query }: Pick<Pool, 'query'>) {
     async committedOf(changeIds: readonly string[], ms: number): Promise<ReadonlySet<string>> {
       const text = `SELECT change_id, pg_logical_emit_message(true, 'roster', '')::text FROM changes
         WHERE change_id = ANY ($1::text::uuid[])`
-      const rows = await read({ text, parameters: [toArray(changeIds)], prepare: true }, ms)
+      const parameters = [toArray(changeIds)]
+      const rows = await read({ text, parameters, prepare: true, lane: 'write' }, ms)
       return new Set(rows.map((row) => String(row.change_id)))
     },
 
@@ -101,7 +104,8 @@ export function createUnits({ query }: Pick<Pool, 'query'>) {
 
     /** Moves the allocator past a run of used ids in one query; never back, whoever else is at it. */
     async skipUsedIds(from: number): Promise<void> {
-      await read({ text: skip, parameters: [allocatorLock, from], prepare: true })
+      const parameters = [allocatorLock, from]
+      await read({ text: skip, parameters, prepare: true, lane: 'write' }, patience, toReadError)
     },
 
     /** Moves the allocator past an id that came from outside; never back. */

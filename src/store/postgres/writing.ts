@@ -28,8 +28,9 @@ interface Waiting {
 /**
  * Sees to it that units are written, whatever happens to the statement: alone, or with those of other
  * users that set the same fields, by one statement.
+ * @param isFull whether a statement that may wait for a lock would have to wait for others that do
  */
-export function createWriting(units: Units) {
+export function createWriting(units: Units, isFull: () => boolean) {
   const gather = createGathering({
     send: writeAll,
     most: mostTogether,
@@ -49,7 +50,7 @@ export function createWriting(units: Units) {
 
   async function writeAll(waiting: readonly Waiting[]): Promise<void> {
     const [first] = waiting
-    if (waiting.length === 1 && first !== undefined) {
+    if (waiting.length === 1 && first !== undefined && !isFull()) {
       const written = alone(first.writing)
       first.resolve(written)
       return void (await Promise.allSettled([written]))
