@@ -14,6 +14,7 @@ import { signOutPage } from './contracts/oauth/pages.ts'
 import { oauth } from './contracts/oauth/routes.ts'
 import { calledOf } from './contracts/oauth/sign-in.ts'
 import type { Store } from './directory/store.ts'
+import { withoutValues } from './server/refusals.ts'
 
 export interface AuthorizationOptions {
   readonly store: Store
@@ -57,7 +58,8 @@ export function createAuthorization({
         isStillSignedIn ? 'You are still signed in' : 'You are signed out',
         'You can close this page.',
       ).html,
-    onError: (error) => log.error({ err: withoutValues(error) }, 'the authorization server failed'),
+    onError: (error, reqId) =>
+      log.error({ reqId, err: withoutValues(error) }, 'the authorization server failed'),
   })
   const signIn = createSignIn({ store, passwords, counting, now: Date.now })
   return {
@@ -69,12 +71,6 @@ export function createAuthorization({
       userOf: store.get,
     }),
   }
-}
-
-/** What the log may know: messages of others can quote what was sent. */
-function withoutValues(error: unknown) {
-  if (!(error instanceof Error)) return { message: 'no error, but something was thrown' }
-  return { name: error.name, stack: error.stack?.replace(error.message, '…') }
 }
 
 /** Where the service is found, as far as it knows: on this machine. */

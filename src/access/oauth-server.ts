@@ -28,8 +28,8 @@ export interface AuthorizationServerOptions {
   /** What people are asked who are about to sign out, and what they are told when they have. */
   readonly showSignOut: (asked: SigningOut) => Promise<string>
   readonly showSignedOut: (isStillSignedIn: boolean) => string
-  /** Told of what went wrong here. */
-  readonly onError: (error: unknown) => void
+  /** Told of what went wrong here, and with which request: the one that `x-request-id` names. */
+  readonly onError: (error: unknown, requestId: string | undefined) => void
 }
 
 export interface SigningOut {
@@ -180,11 +180,12 @@ function createProvider(options: AuthorizationServerOptions, keys: JWK[], cookie
   provider.proxy = true
   setOwnRules(provider)
   provider.use(signNobodyOut)
-  const failed = (_ctx: KoaContextWithOIDC, error: unknown) => options.onError(error)
-  provider.on('server_error', failed)
+  const failed = (error: unknown, ctx: KoaContextWithOIDC | undefined) =>
+    options.onError(error, ctx?.get('x-request-id'))
+  provider.on('server_error', (ctx: KoaContextWithOIDC, error: unknown) => failed(error, ctx))
   // Else it is written to the console.
   const koa: EventEmitter = provider
-  koa.on('error', options.onError)
+  koa.on('error', failed)
   return provider
 }
 

@@ -20,8 +20,11 @@ export function createRefusals(contracts: readonly Contract[], log: Logger): Ref
     const reqId = request.id
     if (error.code === 'internal') log.error({ reqId, err: withoutValues(error.cause) }, 'request failed')
     // Who has gone was not turned away.
-    if (isPassing(error) && !reply.raw.destroyed)
-      log.warn({ reqId, err: withoutValues(error.cause ?? error) }, 'request turned away')
+    if (isPassing(error) && !reply.raw.destroyed) {
+      // What is away says why, and nothing of anybody.
+      const cause = error.cause instanceof Error ? error.cause : error
+      log.warn({ reqId, err: { ...withoutValues(cause), message: cause.message } }, 'request turned away')
+    }
     const challenge = challengeOf(error)
     if (challenge !== undefined) reply.header('www-authenticate', challenge)
     const retryAfter = error.retryAfter ?? (isPassing(error) ? 1 : undefined)
@@ -34,11 +37,14 @@ export function createRefusals(contracts: readonly Contract[], log: Logger): Ref
   }
 }
 
-/** What the log may know of an error: a database's own account of it can quote the row. */
-function withoutValues(error: unknown) {
+/**
+ * What the log may know of an error: its message can quote what was sent, or the row.
+ */
+export function withoutValues(error: unknown) {
   if (!(error instanceof Error)) return { message: 'no error, but something was thrown' }
-  const { name, message, stack } = error
-  return { name, message, stack, ...('code' in error && { code: error.code }) }
+  const { name, stack = '' } = error
+  const frames = stack.split('\n').filter((line) => /^ {4}at .+:\d+:\d+\)?$/.test(line))
+  return { name, ...('code' in error && { code: error.code }), stack: frames.join('\n') }
 }
 
 /** RFC 6750, section 3: it says no more than the realm to who sent no credentials. */

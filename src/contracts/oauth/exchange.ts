@@ -48,13 +48,14 @@ export function baseOf({ headers }: FastifyRequest, publicUrl: string | undefine
  * The request as a library that works on Node's own objects wants it.
  * @param base where callers find the service: by TLS or not, whoever ends it, and under what path
  */
-export function messageOf({ raw, body }: FastifyRequest, path: string, base: URL): IncomingMessage {
+export function messageOf({ raw, body, id }: FastifyRequest, path: string, base: URL): IncomingMessage {
   const message = new IncomingMessage(raw.socket)
   message.method = raw.method ?? 'GET'
   message.url = path
   Object.assign(message, { originalUrl: `${base.pathname.replace(/\/$/, '')}${path}` })
   const { 'x-forwarded-host': _host, 'x-forwarded-for': _for, ...headers } = raw.headers
-  message.headers = { ...headers, host: base.host, 'x-forwarded-proto': base.protocol.slice(0, -1) }
+  const own = { host: base.host, 'x-forwarded-proto': base.protocol.slice(0, -1), 'x-request-id': id }
+  message.headers = { ...headers, ...own }
   if (body instanceof Buffer) message.push(body)
   message.push(null)
   message.complete = true
