@@ -1,3 +1,4 @@
+import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Community, startCommunity } from '../../../test/community.ts'
 import { curl, hasCurl } from '../../../test/curl.ts'
@@ -29,6 +30,15 @@ const inputBody = {
   gender: 'Female',
   website: 'https://example.org/',
 }
+
+/**
+ * As later versions of the page show it: a PNG of 24 × 24 pixels with what drawing programs add, after
+ * a type without the scheme of an address.
+ */
+const avatarBase64 =
+  'image/png;base64,iVBORw0KGgoAAAANSUhEUgAAABgAAAAYCAYAAADgdz34AAAABHNCSVQICAgIfAhkiAAAAAlwSFlzAAALEwAACxMBAJqcGAAA' +
+  'AA90RVh0U29mdHdhcmUAUm9zdGVyB8tW9wAAAFFJREFUeNpjOGGjwUBLTIyi/0Rgsiz4TwYm2oL/FGCCFvynAsZpwX8qYgwL' +
+  '/tMA08+C/7TCoxaMWjBqAcKCoV9U0KU0pUt9QJcajS51MtVaFQDXLVaIs1EYAQAAAABJRU5ErkJggg=='
 
 const response = `{
   "id": "integer",
@@ -109,6 +119,33 @@ describe.skipIf(!hasCurl)('the page, by curl', () => {
   test('the avatar or the cover are no text in a form', async () => {
     for (const name of ['avatar', 'cover'])
       expect((await patch(3, ...signedIn(), '--data-urlencode', `${name}=string`)).status).toBe(400)
+  })
+
+  test.for([
+    ['a form in parts', (text: string) => ['--form-string', `avatar_base64=${text}`]],
+    ['a form', (text: string) => ['--data-urlencode', `avatar_base64=${text}`]],
+    [
+      'JSON',
+      (avatar_base64: string) => [
+        '-H',
+        'Content-Type: application/json',
+        '-d',
+        JSON.stringify({ avatar_base64 }),
+      ],
+    ],
+  ] as const)('the example of avatar_base64, in %s', async ([, body]) => {
+    const none = await patch(3, ...signedIn(), '-d', 'avatar_base64=')
+    expect(none.body?.avatar).toMatch(/\/media\/generated\//)
+    const shown = await patch(3, ...signedIn(), ...body(avatarBase64))
+    expect([shown.status, Object.keys(shown.body ?? {})]).toEqual([200, Object.keys(documented)])
+    const picture = await fetch(String(shown.body?.avatar))
+    const { data, info } = await sharp(await picture.arrayBuffer())
+      .raw()
+      .toBuffer({ resolveWithObject: true })
+    expect([picture.status, info.width, info.height]).toEqual([200, 256, 256])
+    // A red disc on nothing.
+    const [middle, corner] = [data.subarray(4 * (128 * 256 + 128)), data.subarray(0, 4)]
+    expect([middle[0], corner[3]]).toEqual([expect.closeTo(200, -1), 0])
   })
 
   test('the username must be unique and valid', async () => {

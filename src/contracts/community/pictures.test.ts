@@ -399,6 +399,46 @@ describe('what is refused', () => {
     expect(await roster.everything()).toEqual(before)
   })
 
+  const long = (bytes: number) => `image/png;base64,${'A'.repeat(bytes)}`
+
+  test.for<
+    [about: string, send: () => readonly [body: unknown, headers?: object], status: number, fault: string]
+  >([
+    ['JSON', () => [{ avatar_base64: long(2 ** 20) }], 413, 'non_field_errors: too_large'],
+    [
+      'a form',
+      () => [new URLSearchParams({ avatar_base64: long(2 ** 20) }).toString(), urlencoded],
+      413,
+      'non_field_errors: too_large',
+    ],
+    [
+      'a form in parts',
+      () => {
+        const { body, headers } = form({ name: 'avatar_base64', value: long(2 ** 20) })
+        return [body, headers]
+      },
+      400,
+      'avatar_base64: max_length',
+    ],
+  ])('base64 that is too long, in %s', async ([, sent, status, fault]) => {
+    const [before, files] = [await roster.everything(), stored()]
+    const [body, headers] = sent()
+    const answer = await roster.as(id, mira(), body, { ...headers })
+    expect([answer.status, faultsOf(answer)]).toEqual([status, [fault]])
+    expect(Object.keys(answer.body as object)).toEqual(['errors'])
+    expect(await roster.everything()).toEqual(before)
+    expect(stored()).toEqual(files)
+  })
+
+  test('base64 of a picture that is larger than pictures may be', async () => {
+    const small = await startCommunity({ maxPicture: 1_000 })
+    const before = await small.everything()
+    const answer = await small.as(3, 'PATCH /api/v2/user/3/', { avatar_base64: long(2_000), bio: 'New' })
+    expect([answer.status, faultsOf(answer)]).toEqual([413, ['non_field_errors: too_large']])
+    expect(await small.everything()).toEqual(before)
+    await small.close()
+  })
+
   test('base64 in a form whose plus signs were not encoded', async () => {
     const answer = await roster.as(id, mira(), 'avatar_base64=image/png;base64,AA+A', urlencoded)
     expect(faultsOf(answer)).toEqual(['avatar_base64: invalid'])
