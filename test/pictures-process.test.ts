@@ -114,21 +114,55 @@ test(`no profile points to a picture that is missing or partial, killed ${kills}
   expect(acknowledged.length).toBeGreaterThanOrEqual(kills)
 })
 
-test('a full disk is 503, and the profile stays as it is', async () => {
-  const folder = temporaryFolder()
-  // Blocks of 512 bytes; with the signal ignored a write beyond fails with EFBIG.
-  const limited = ['sh', '-c', `trap '' XFSZ; ulimit -f 1000; exec "$@"`, 'sh']
-  const server = await serve([], { folder, env, under: limited })
-  const send = createClient(server.url)
-  await addPeople(send)
-  const headers = await bearer(1)
-  const large = await picture(1, 480)
-  expect(large.length).toBeGreaterThan(700_000)
-  const answer = await patch(send, 1, { avatar_base64: large, bio: 'New' }, headers)
-  expect([answer.status, answer.headers['retry-after']]).toEqual([503, '1'])
-  expect(readKept(folder).users[0]).toMatchObject({ avatar: null, bio: null, version: 1 })
-  const small = await patch(send, 1, { avatar_base64: await picture(1), bio: 'New' }, headers)
-  expect(small.status).toBe(200)
-  expect(await server.stop()).toMatchObject({ code: 0 })
-  expect(existsSync(join(folder, 'uploads')) ? readdirSync(join(folder, 'uploads')) : []).toEqual([])
-})
+/** Noise, which comes again every few rows: small as it is sent, and large as it is kept. */
+async function noise(side: number): Promise<string> {
+  const tile = createHash('shake256', { outputLength: side * 4 })
+    .update('noise')
+    .digest()
+  const raw = Buffer.concat(Array.from({ length: side / 4 }, () => tile))
+  const png = await sharp(raw, { raw: { width: side, height: side, channels: 1 } })
+    .png({ compressionLevel: 9, adaptiveFiltering: false })
+    .toBuffer()
+  return `image/png;base64,${png.toString('base64')}`
+}
+
+/** Bytes that a file may have, for a disk that is full. */
+const room = 512_000
+
+test.for([
+  ['as it is sent', async () => ({ avatar_base64: await picture(1, 480) })],
+  ['as it is kept', async () => ({ cover_base64: await noise(1_504) })],
+] as const)(
+  'a picture for which there is no room %s is 503, and the profile stays as it is',
+  async ([when, make]) => {
+    const folder = temporaryFolder()
+    // Blocks of 512 bytes; with the signal ignored a write beyond fails with EFBIG.
+    const limited = ['sh', '-c', `trap '' XFSZ; ulimit -f ${room / 512}; exec "$@"`, 'sh']
+    const server = await serve([], { folder, env, under: limited })
+    const send = createClient(server.url)
+    await addPeople(send)
+    const headers = await bearer(1)
+    const sent = await make()
+    const [text = ''] = Object.values(sent)
+    expect(Buffer.from(text.replace(/.*,/, ''), 'base64').length > room).toBe(when === 'as it is sent')
+    const answer = await patch(send, 1, { ...sent, bio: 'New' }, headers)
+    expect([answer.status, answer.headers['retry-after']]).toEqual([503, '1'])
+    expect(JSON.parse(answer.text)).toMatchObject({ errors: [{ messages: [{ code: 'unavailable' }] }] })
+    expect(readKept(folder).users[0]).toMatchObject({ avatar: null, cover: null, bio: null, version: 1 })
+    await expect.poll(() => filesIn(folder)).toEqual([])
+    const small = await patch(send, 1, { avatar_base64: await picture(1), bio: 'New' }, headers)
+    expect(small.status).toBe(200)
+    expect(await server.stop()).toMatchObject({ code: 0 })
+    expect(filesIn(folder).toSorted()).toEqual(sizes.avatar.map(fileName).toSorted())
+  },
+)
+
+/** What there is of pictures. */
+function filesIn(folder: string): string[] {
+  return ['media', 'uploads']
+    .map((name) => join(folder, name))
+    .filter(existsSync)
+    .flatMap((path) => readdirSync(path, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile() || entry.name.startsWith('new-'))
+    .map(({ name }) => name)
+}
