@@ -39,7 +39,8 @@ export interface Pool {
   readonly query: (statement: Statement, ms?: number) => Promise<readonly Row[]>
   /**
    * Runs statements one after the other on one connection, in the same turn and time as one statement;
-   * the work writes, begins and commits by itself; what it leaves open when it throws is rolled back.
+   * the work writes, begins and commits by itself; what it leaves open when it throws is rolled back. From a
+   * statement with a time of its own on, that counts for all the rest.
    */
   readonly session: <T>(work: (run: Run) => Promise<T>, ms?: number) => Promise<T>
   /** Whether a statement of this lane would have to wait for others of it. */
@@ -87,7 +88,7 @@ function hasRoom(lane: Lane): boolean {
 
 interface Job {
   readonly lane: Lane
-  readonly work: (sql: Sql) => Promise<unknown>
+  readonly work: (connection: Worker) => Promise<unknown>
   readonly resolve: (result: never) => void
   readonly reject: (error: unknown) => void
   readonly ms: number
@@ -133,7 +134,12 @@ export function createPool(url: string, size: number, timelines = createTimeline
   const lanes = { read, pass, write }
   const everyLane = [write, pass, read]
 
-  function submit<T>(work: (sql: Sql) => Promise<T>, lane: Lane, ms: number, answerWithin = ms): Promise<T> {
+  function submit<T>(
+    work: (connection: Worker) => Promise<T>,
+    lane: Lane,
+    ms: number,
+    answerWithin = ms,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
       if (closing) return reject(unavailable('The store has been closed'))
       if (countWaiting() >= maxWaiting) return reject(unavailable('Too much is waiting for the database'))
@@ -183,16 +189,16 @@ export function createPool(url: string, size: number, timelines = createTimeline
     connection.job = job
     for (let lane: Lane | undefined = job.lane; lane !== undefined; lane = lane.outer) lane.underWay++
     clearTimeout(job.timer)
-    const timer = setTimeout(giveUp, job.answerWithin, connection, job)
-    job.work(connection.sql).then(
+    job.timer = setTimeout(giveUp, job.answerWithin, connection, job)
+    job.work(connection).then(
       (result) => {
-        clearTimeout(timer)
+        clearTimeout(job.timer)
         noteAnswer(job.lane)
         job.resolve(result as never)
         free(connection)
       },
       (error: unknown) => {
-        clearTimeout(timer)
+        clearTimeout(job.timer)
         job.reject(error)
         if (failureOf(error) === 'lost') return drop(connection)
         // Who waits behind those that wait for locks shall hear too.
@@ -200,6 +206,14 @@ export function createPool(url: string, size: number, timelines = createTimeline
         free(connection)
       },
     )
+  }
+
+  /** Milliseconds from now on that the answer may take. */
+  function prolong(connection: Worker, ms: number): void {
+    const { job } = connection
+    if (job === undefined || job.isGivenUp) return
+    clearTimeout(job.timer)
+    job.timer = setTimeout(giveUp, ms, connection, job)
   }
 
   function noteAnswer(answering: Lane): void {
@@ -282,12 +296,16 @@ export function createPool(url: string, size: number, timelines = createTimeline
 
   return {
     query: (statement, ms = patience) =>
-      submit((sql) => run(sql, statement), lanes[statement.lane ?? 'read'], ms, statement.answerWithin),
+      submit(({ sql }) => run(sql, statement), lanes[statement.lane ?? 'read'], ms, statement.answerWithin),
     session: (work, ms = patience) =>
       submit(
-        async (sql) => {
+        async (connection) => {
+          const { sql } = connection
           try {
-            return await work((statement) => run(sql, statement))
+            return await work((statement) => {
+              if (statement.answerWithin !== undefined) prolong(connection, statement.answerWithin)
+              return run(sql, statement)
+            })
           } catch (error) {
             if (failureOf(error) !== 'lost') await sql.unsafe('ROLLBACK')
             throw error

@@ -3,7 +3,7 @@ import type { Claim } from '../../directory/claims.ts'
 import type { User } from '../../directory/user.ts'
 import { clearUndo, emailChangeRows, endChanges, keepChanges } from './email-changes.ts'
 import { mailRows } from './outbox.ts'
-import type { LaneName, Parameter, Statement } from './pool.ts'
+import { type LaneName, type Parameter, patience, type Statement } from './pool.ts'
 import { columns, columnType, toSql } from './rows.ts'
 
 /**
@@ -166,7 +166,9 @@ export function createStatements() {
       const shape = `${creates ? 'new' : changed.join()} ${present.map(({ name }) => name).join()}`
       const text = () =>
         `WITH written AS (${creates ? insertOne : updateOne(changedIn(units))}${returning(present)})${tail(head.length, present)}`
-      return statement('write', shape, text, [...head, ...tailParameters(units, present)])
+      const made = statement('write', shape, text, [...head, ...tailParameters(units, present)])
+      const isErasure = lastOf(units).change.kind === 'erased'
+      return isErasure ? { ...made, answerWithin: erasedWithin(user.version) } : made
     },
 
     /**
@@ -227,6 +229,14 @@ function firstOf<T>(list: readonly T[]): T {
 
 function lastOf(units: Writing): Unit {
   return units.at(-1) as Unit
+}
+
+/**
+ * Milliseconds that an erasure may take, which blanks a row of the log for each version: some 35 µs on a quiet
+ * machine.
+ */
+export function erasedWithin(versions: number): number {
+  return Math.min(patience + versions / 5, 60_000)
 }
 
 const maxShapes = 200

@@ -7,11 +7,13 @@ import { mailRows } from './outbox.ts'
 import type { Run, Statement } from './pool.ts'
 import { keep } from './receipts.ts'
 import { columns } from './rows.ts'
+import { erasedWithin } from './statements.ts'
 
 /** Writes what was decided in a transaction that has locked the users: a few statements, however many units. */
 export async function writePlan({ steps }: Plan, run: Run): Promise<void> {
   const units = steps.flatMap(({ unit }) => unit ?? [])
-  const erased = new Set(units.flatMap(({ change }) => (change.kind === 'erased' ? [change.userId] : [])))
+  const erasing = units.filter(({ change }) => change.kind === 'erased')
+  const erased = new Set(erasing.map(({ user }) => user.id))
   // Nothing is kept of somebody who is erased later on, but that he was.
   const receipts = steps.flatMap(({ receipt }, n) => {
     const erasedLater = steps.slice(n + 1).some(({ unit }) => isErasure(unit, receipt?.userId))
@@ -26,7 +28,7 @@ export async function writePlan({ steps }: Plan, run: Run): Promise<void> {
     ...endTokens(kept),
     ...addMails(kept),
     ...changeEmails(kept),
-    ...forget([...erased]),
+    ...forget(erasing.map(({ user }) => user)),
     ...(receipts.length > 0 ? keep(receipts) : []),
   ]
   // Sent together: one that fails keeps those after it from doing anything.
@@ -141,7 +143,9 @@ function changeEmails(units: readonly Unit[]): Statement[] {
   ]
 }
 
-function forget(ids: readonly number[]): Statement[] {
+function forget(users: readonly User[]): Statement[] {
+  const ids = users.map(({ id }) => id)
+  const answerWithin = erasedWithin(users.reduce((sum, { version }) => sum + version, 0))
   const erased = 'IN (SELECT value::bigint FROM jsonb_array_elements_text($1::text::jsonb))'
   return [
     ...withList(
@@ -149,7 +153,7 @@ function forget(ids: readonly number[]): Statement[] {
          (SELECT jsonb_object_agg(entry.key, '[null, null]'::jsonb) FROM jsonb_each(changes.fields) AS entry), '{}')
        WHERE user_id ${erased}`,
       ids,
-    ),
+    ).map((blanking) => ({ ...blanking, answerWithin })),
     ...[
       'receipts',
       'counters',
