@@ -3,7 +3,7 @@ import type { Document, DocumentStore } from '../directory/document.ts'
 import { isPassing } from '../directory/errors.ts'
 import { parseId } from '../directory/user.ts'
 import { hashOf } from './authenticate.ts'
-import type { Clients, KnownClient } from './oauth-clients.ts'
+import { type Clients, isWeb, type KnownClient } from './oauth-clients.ts'
 import { errors, temporarilyUnavailable } from './oidc.ts'
 import type { People } from './people.ts'
 import type { Signed } from './sign-in.ts'
@@ -154,7 +154,7 @@ function toMetadata({ id, name, scopes, redirectUris, isPublic, secretHash }: Kn
     grant_types: isForPeople ? ['authorization_code', 'refresh_token'] : ['client_credentials'],
     response_types: isForPeople ? ['code'] : [],
     token_endpoint_auth_method: isPublic ? 'none' : 'client_secret_basic',
-    application_type: redirectUris.every((uri) => /^https?:/.test(uri)) ? 'web' : 'native',
+    application_type: redirectUris.every(isWeb) ? 'web' : 'native',
     scope: [...scopes, ...(isForPeople ? ['openid'] : [])].join(' '),
     ...(secretHash !== null && { client_secret: secretHash }),
   }

@@ -24,3 +24,20 @@ test('of several who make one client at the same moment one is told a secret, an
   const kept = await clients.find('client_of_a_request')
   expect(isSecret(String(made?.value.secret), String(kept?.secretHash))).toBe(true)
 })
+
+const own = 'com.example.app:/back'
+
+test.each([
+  [['https://localhost:3000/back'], 'web'],
+  [[own, 'https://app.example.com/back', 'http://127.0.0.1:7000/back', 'http://[::1]/back'], 'native'],
+  [[own, 'https://localhost/back'], 'refused'],
+  [[own, 'http://127.0.0.2/back'], 'refused'],
+])('a client to be sent back to %j is %s', async (redirectUris, expected) => {
+  const store = await openSqlite({ folder: temporaryFolder(), rules, onFatal: () => {} })
+  onTestFinished(store.close)
+  const clients = createClients({ documents: store.documents, now: Date.now })
+  const made = clients.create(admin, { name: 'App', scopes: ['read'], redirect_uris: redirectUris })
+  const problems = [{ property: 'redirect_uris', message: expect.stringContaining('own scheme') }]
+  if (expected === 'refused') await expect(made).rejects.toMatchObject({ code: 'invalid', problems })
+  else expect((await made).client.redirectUris).toEqual(redirectUris)
+})

@@ -147,6 +147,11 @@ function judge({ name, scopes: wanted, redirect_uris = [], public: isPublic = fa
       'redirect_uris',
       'must be https addresses, http ones of this machine, or of an app’s own scheme like com.example.app:/back, without a fragment',
     )
+  else if (!uris.every(isWeb) && !uris.every(isOfApp))
+    wrong(
+      'redirect_uris',
+      'must, beside an app’s own scheme, be https addresses elsewhere, or http ones of localhost, 127.0.0.1 or [::1]',
+    )
   if (typeof isPublic !== 'boolean') wrong('public', 'must be true or false')
   if (isPublic === true && uris.length === 0) wrong('redirect_uris', 'is needed by a public client')
   // Whoever signs in at such a client would become an administrator.
@@ -167,4 +172,15 @@ function isRedirectUri(value: unknown): value is string {
   if (url.protocol === 'http:') return isLoopbackAddress(url.hostname.replace(/^\[|\]$/g, ''))
   // RFC 8252, section 7.1: a domain of the app's, backwards; so it is none that browsers know.
   return /^[a-z][a-z0-9-]*(\.[a-z0-9-]+)+:$/.test(url.protocol)
+}
+
+export function isWeb(redirectUri: string): boolean {
+  return /^https?:/.test(redirectUri)
+}
+
+/** Whether a client with an own scheme, which is a native application, can have it (OpenID Connect Registration 1.0, section 2). */
+function isOfApp(redirectUri: string): boolean {
+  const { protocol, hostname } = new URL(redirectUri)
+  const isHere = ['localhost', '127.0.0.1', '[::1]'].includes(hostname)
+  return protocol === 'http:' ? isHere : !isHere
 }
