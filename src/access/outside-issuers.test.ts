@@ -213,6 +213,8 @@ describe('the keys of an issuer', () => {
     away = true
     now += 31_000
     expect(await ask(await rotated(now))).toBe('unavailable')
+    // Nobody has vouched for a time that is still to come.
+    expect(await ask(await rotated(now + 90_000))).toBe('unauthenticated')
     // What was signed before the keys were fetched was not signed by one that came later.
     expect(await ask(await rotated(start))).toBe('unauthenticated')
     away = false

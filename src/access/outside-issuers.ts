@@ -110,8 +110,9 @@ async function verify(token: string, { url, audience }: Issuer, keys: KeySet, at
       const renewed = await keys.renew()
       return check(renewed.keys).catch((stillError: unknown) => {
         const isKeyless = stillError instanceof errors.JWKSNoMatchingKey
+        const issuedAt = Number(toldBy(token).iat) * 1000
         // What is signed was published before: of a token that is older than the keys it would be here.
-        if (isKeyless && renewed.at < Number(toldBy(token).iat) * 1000) throw unavailable(noKeys)
+        if (isKeyless && renewed.at < issuedAt && issuedAt <= at + skew) throw unavailable(noKeys)
         throw stillError
       })
     })

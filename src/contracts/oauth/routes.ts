@@ -50,7 +50,7 @@ export function oauth(options: OauthOptions): Contract {
             method,
             url: `${url}${slash}`,
             schema: { hide: true },
-            handler: answerer(options, known),
+            handler: answerer(options, known ?? url),
           })
       // OpenID Connect Core 1.0, section 3.1.2.1: it may be asked by a form, too. A form of another site
       // brings no cookies; the address that it leads to does, and says the same.
@@ -66,13 +66,17 @@ export function oauth(options: OauthOptions): Contract {
   }
 }
 
-function answerer({ server, admitSignIn, publicUrl }: OauthOptions, known: string | undefined) {
-  return async (request: FastifyRequest, reply: FastifyReply) => {
-    const [path = '', query] = request.url.split(/\?(.*)/s, 2)
+/** @param name of the endpoint, which is asked for by it however the address was spelled */
+function answerer({ server, admitSignIn, publicUrl }: OauthOptions, name: string) {
+  const begins = name === '/oauth/authorize'
+  return async (request: FastifyRequest<{ Params: { uid?: string } }>, reply: FastifyReply) => {
+    const { uid } = request.params
+    if (uid === '') return reply.callNotFound()
+    const [, query] = request.url.split(/\?(.*)/s, 2)
     judgeQuery(query ?? '')
-    const name = known ?? path.replace(/\/$/, '')
-    if (name === '/oauth/authorize') await admitSignIn(request.ip)
-    const asked = `${name}${query === undefined ? '' : `?${query}`}`
+    if (begins) await admitSignIn(request.ip)
+    const path = name.replace(':uid', encodeURIComponent(uid ?? ''))
+    const asked = `${path}${query === undefined ? '' : `?${query}`}`
     const provider = await server.provider()
     const { status, headers, body } = await exchange(request, {
       callback: provider.callback(),

@@ -377,6 +377,17 @@ describe('whoever has no credentials can not fill the disk:', () => {
       429,
       expect.stringMatching(/^\d+$/),
     ])
+    for (const [spelled, told] of [
+      ['/oauth/authorize/?', 429],
+      ['/oauth/authorize//?', 404],
+      ['/oauth/%61uthorize?', 429],
+    ] as const) {
+      const other = address().replace('/oauth/authorize?', spelled)
+      expect([spelled, (await createBrowser(app.url).go(other, undefined, from)).status]).toEqual([
+        spelled,
+        told,
+      ])
+    }
     expect((await createBrowser(app.url).go(address())).status).toBe(303)
   })
 })

@@ -209,8 +209,6 @@ const hostProblem: Problem = {
   message: 'must be a name or an address, with or without a port, since links are made of it',
 }
 
-/** What the request says of where it went. Nothing that is no host gets into a link. */
-
 /** Links to other pages, with every parameter of the caller's. */
 function linker(address: string, url: string): Link {
   const at = url.indexOf('?')
