@@ -1,5 +1,5 @@
 import { variantsOf, withoutCase } from '../../directory/caseless.ts'
-import { callerGone, unavailable } from '../../directory/errors.ts'
+import { callerGone, DirectoryError, unavailable } from '../../directory/errors.ts'
 import type { FieldName } from '../../directory/fields.ts'
 import { conditionOf, kindOf, type Listing, type ListQuery, type Sortable } from '../../directory/query.ts'
 import type { User } from '../../directory/user.ts'
@@ -64,7 +64,7 @@ export function createListReader(read: Read) {
   const totals = createKept<Counted>()
   const underWay = new Map<string, Promise<Counted>>()
   const texts = new Set<string>()
-  const waiting = new Set<() => void>()
+  const waiting = new Set<PromiseWithResolvers<void>>()
   let reading = 0
 
   /** Planning a list that an index leads to takes longer than reading it, so what comes again is planned once. */
@@ -81,26 +81,30 @@ export function createListReader(read: Read) {
     else reading++
     try {
       return await work()
+    } catch (error) {
+      // What the database is too busy for, or away, is not found out by one after the other.
+      if (error instanceof DirectoryError) {
+        for (const { reject } of waiting) reject(error)
+        waiting.clear()
+      }
+      throw error
     } finally {
       const [next] = waiting
       if (next === undefined) reading--
-      else next()
+      else waiting.delete(next)
+      next?.resolve()
     }
   }
 
   function turn(signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (waiting.size >= mostWaiting) return reject(unavailable('Too many lists are waiting'))
-      const begin = () => {
-        waiting.delete(begin)
-        resolve()
-      }
-      waiting.add(begin)
-      // What nobody waits for any more is not read.
-      signal?.addEventListener('abort', () => {
-        if (waiting.delete(begin)) reject(callerGone())
-      })
+    if (waiting.size >= mostWaiting) return Promise.reject(unavailable('Too many lists are waiting'))
+    const one = Promise.withResolvers<void>()
+    waiting.add(one)
+    // What nobody waits for any more is not read.
+    signal?.addEventListener('abort', () => {
+      if (waiting.delete(one)) one.reject(callerGone())
     })
+    return one.promise
   }
 
   /** Both are of the moment of their statement. */

@@ -5,6 +5,8 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { createDatabase, readKept } from '../../../test/postgres.ts'
 import { broken, type Load, startLoad } from '../../../test/postgres-load.ts'
 import { connected, open as openStore, server } from '../../../test/postgres-store.ts'
+import type { ListQuery } from '../../directory/query.ts'
+import type { SearchQuery } from '../../directory/search.ts'
 import type { Store } from '../../directory/store.ts'
 import { all, committed, contradictions, create, range, update } from '../conformance.ts'
 import type { PostgresOptions } from './store.ts'
@@ -20,6 +22,14 @@ function loaded(store: Store, users: number, writers: number): Load {
 
 const unavailable = { name: 'DirectoryError', code: 'unavailable' }
 
+/** Looks at everybody, so it waits its turn. */
+const slow: ListQuery = {
+  ...{ filters: [], sort: [], offset: 0, limit: 1, count: true },
+  search: { text: 'nobody', names: ['bio'] },
+}
+
+const search: SearchQuery = { has: {}, order: { by: 'id', descending: false }, offset: 0, limit: 1 }
+
 /** That every kind of request hears soon that the database is away. */
 async function expectAway(store: Store): Promise<void> {
   const started = Date.now()
@@ -30,6 +40,7 @@ async function expectAway(store: Store): Promise<void> {
     store.ready(),
     store.change(update(1, { bio: randomUUID() })),
     store.change(create({})),
+    ...range(30).map(() => store.list(slow)),
   ])
   expect(settled).toMatchObject(settled.map(() => ({ status: 'rejected', reason: unavailable })))
   expect(Date.now() - started).toBeLessThan(2_000)
@@ -47,11 +58,18 @@ describe('a server that crashes under load and comes back', () => {
     const postgres = await server()
     const store = await open(postgres.url)
     await people(store, 5)
+    await store.search(search)
     const load = loaded(store, 5, 30)
     for (let crash = 1; crash <= 3; crash++) {
       await load.more(150)
       await postgres.crash()
-      if (crash === 1) await expectAway(store)
+      if (crash === 1) {
+        await expectAway(store)
+        const started = Date.now()
+        for (const one of await Promise.allSettled(range(10).map(() => store.search(search))))
+          expect(one).toMatchObject({ status: 'rejected', reason: unavailable })
+        expect(Date.now() - started).toBeLessThan(4_000)
+      }
       await postgres.start()
     }
     await load.more(150)

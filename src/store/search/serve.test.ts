@@ -1,5 +1,5 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import { noFields, type User } from '../../directory/user.ts'
 import { type FromSearch, type SearchSource, serveSearch, type ToSearch } from './serve.ts'
 
@@ -38,9 +38,10 @@ function serve(more: Partial<SearchSource> = {}) {
   let asked = 0
   const search = () =>
     new Promise<FromSearch>((resolve) => {
-      port1.once('message', resolve)
+      const id = ++asked
+      port1.on('message', (told: FromSearch) => told.id === id && resolve(told))
       const order = { by: 'id', descending: false } as const
-      send({ id: ++asked, query: { has: {}, order, offset: 0, limit: 2 } })
+      send({ id, query: { has: {}, order, offset: 0, limit: 2 } })
     })
   return { send, search, closed, readings: () => readings }
 }
@@ -94,4 +95,44 @@ test('after a failure everybody is read anew', async () => {
   fails = false
   expect(await search()).toEqual(all)
   expect(readings()).toBe(2)
+})
+
+test('searches that wait while one fails have failed with it, and the next one is tried', async () => {
+  const outcomes: PromiseWithResolvers<number>[] = []
+  const { search } = serve({
+    size: () => {
+      const outcome = Promise.withResolvers<number>()
+      outcomes.push(outcome)
+      return outcome.promise
+    },
+  })
+  const searches = Promise.all([search(), search(), search()])
+  await expect.poll(() => outcomes.length).toBe(1)
+  outcomes[0]?.reject(new Error('the database is away'))
+  for (const one of await searches) expect(one).toMatchObject({ failed: { message: 'the database is away' } })
+  const next = search()
+  await expect.poll(() => outcomes.length).toBe(2)
+  outcomes[1]?.resolve(3)
+  expect(await next).toEqual(all)
+})
+
+test('looks that fail do not pile up before the next search', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const outcomes: PromiseWithResolvers<number>[] = []
+  const { send, search } = serve({
+    size: () => {
+      const outcome = Promise.withResolvers<number>()
+      outcomes.push(outcome)
+      return outcome.promise
+    },
+  })
+  send({ prepare: true })
+  await expect.poll(() => outcomes.length).toBe(1)
+  vi.advanceTimersByTime(30_000)
+  outcomes[0]?.reject(new Error('the database is away'))
+  const found = search()
+  await expect.poll(() => outcomes.length).toBe(2)
+  outcomes[1]?.reject(new Error('it is still away'))
+  expect(await found).toMatchObject({ failed: { message: 'it is still away' } })
 })

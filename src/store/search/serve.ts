@@ -43,6 +43,10 @@ const [unused, idle] = [15 * 60, 24 * 3_600]
 export function serveSearch(port: MessagePort, source: SearchSource): void {
   let people: People | undefined
   let waiting = 0
+  let asked = 0
+  /** Those asked up to here have failed, and why: they waited for what did. */
+  let failed: { readonly upTo: number; readonly error: Error } | undefined
+  let refreshing = false
   let looks = 0
   let patience = 0
   let last: Promise<unknown> = Promise.resolve()
@@ -87,24 +91,35 @@ export function serveSearch(port: MessagePort, source: SearchSource): void {
   }
 
   /** What failed may have taken news along, so everybody is read anew. */
-  async function refresh(): Promise<void> {
-    await current().catch(() => {
-      people = undefined
+  function fail(cause: unknown): Error {
+    people = undefined
+    const error = cause instanceof Error ? cause : new Error(String(cause))
+    failed = { upTo: asked, error }
+    return error
+  }
+
+  /** One at a time: while it fails, no others come before the next search. */
+  function refresh(): void {
+    if (refreshing) return
+    refreshing = true
+    inTurn(() => current().catch(fail)).finally(() => {
+      refreshing = false
     })
   }
 
   const timer = setInterval(() => {
     looks++
     if (looks > patience) people = undefined
-    else if (looks <= busy || looks % rarely === 0 || people === undefined) inTurn(refresh)
+    else if (looks <= busy || looks % rarely === 0 || people === undefined) refresh()
   }, betweenLooks).unref()
 
-  async function answer({ id, query }: { id: number; query: SearchQuery }): Promise<FromSearch> {
+  /** @param place how many were asked up to this one */
+  async function answer(id: number, query: SearchQuery, place: number): Promise<FromSearch> {
     try {
+      if (failed !== undefined && place <= failed.upTo) return { id, failed: failed.error }
       return { id, found: await search(query) }
     } catch (error) {
-      people = undefined
-      return { id, failed: error instanceof Error ? error : new Error(String(error)) }
+      return { id, failed: fail(error) }
     } finally {
       waiting--
     }
@@ -121,10 +136,11 @@ export function serveSearch(port: MessagePort, source: SearchSource): void {
     looks = 0
     patience = Math.max(patience, 'prepare' in message ? unused : idle)
     if ('prepare' in message) {
-      inTurn(refresh)
+      refresh()
       return
     }
     waiting++
-    inTurn(() => answer(message)).then((told) => port.postMessage(told))
+    const place = ++asked
+    inTurn(() => answer(message.id, message.query, place)).then((told) => port.postMessage(told))
   })
 }

@@ -46,9 +46,14 @@ export function createSearching(entry: URL, workerData: unknown): Searching {
     started.on('message', (message: FromSearch) => {
       const job = underWay.get(message.id)
       underWay.delete(message.id)
-      next()
       if ('found' in message) job?.resolve(message.found)
-      else job?.reject(unavailable('The search could not be done now', message.failed))
+      else {
+        const error = unavailable('The search could not be done now', message.failed)
+        // Those that waited for it are not to find out one after the other.
+        for (const { reject } of [...(job === undefined ? [] : [job]), ...waiting]) reject(error)
+        waiting.clear()
+      }
+      next()
     })
     started.on('error', (error: Error) => {
       cause = error
