@@ -60,6 +60,7 @@ const store: Store = {
   },
   pictures: {
     note: async () => true,
+    renew: async () => true,
     giveUp: async () => [],
     removed: async () => {},
     postpone: async () => {},

@@ -60,7 +60,7 @@ const store = {
   settings: { get: absent, set: absent },
   outbox: { add: absent, take: absent, remove: absent, postpone: absent, backlog: absent },
   pictures: {
-    ...{ note: absent, giveUp: absent, removed: absent, postpone: absent },
+    ...{ note: absent, renew: absent, giveUp: absent, removed: absent, postpone: absent },
     ...{ avatars: absent, addAvatar: absent, removeAvatar: absent },
   },
   documents: {

@@ -89,7 +89,7 @@ async function run(
   const newChangeId = crypto.randomUUID.bind(crypto)
   const directory = createDirectory({ store, rules: config, now: Date.now, newChangeId, newUid })
   const vacated = new Map<number, string>()
-  const find = findPictures(config, store.pictures)
+  const { find, adopt: adoptPicture } = findPictures(config, store.pictures)
   const hasPicture = async (userId: number, kind: PictureKind, picture: string) =>
     // What the record has already is not looked for again.
     (await store.get(userId))?.[kind] === picture || find(userId, kind, picture)
@@ -111,7 +111,8 @@ async function run(
   try {
     const secret = await importSecret(store.documents, Date.now())
     const work = importPeople(people(), counts, {
-      ...{ directory, context, update, clear, clearPictures, hasPicture, secret, vacated, onTold },
+      ...{ directory, context, update, clear, clearPictures, hasPicture, adoptPicture },
+      ...{ secret, vacated, onTold },
     })
     await Promise.race([work, fatal.promise])
   } finally {

@@ -39,7 +39,7 @@ export function startPictures(config: Config, store: PictureStore, log: Logger) 
   }
 }
 
-/** Tells whether a picture is here, for those who only refer to some. */
+/** Finds pictures that are here, for those who only refer to some. */
 export function findPictures(config: Config, store: PictureStore): ReturnType<typeof createFinder> {
   return createFinder({ store, files: filesOf(config), now: Date.now })
 }

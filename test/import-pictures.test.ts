@@ -1,9 +1,13 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { signSharedSecretToken } from '../src/access/shared-secret.ts'
+import { createCollector } from '../src/media/collector.ts'
+import { keepOnDisk } from '../src/media/disk.ts'
 import { pictureIn } from '../src/media/samples.ts'
+import { openSqlite } from '../src/store/sqlite/store.ts'
 import { runHere as run } from './command.ts'
 import { cleanUp, createClient, readKept, serve, temporaryFolder } from './process.ts'
 
@@ -93,6 +97,50 @@ describe('where the files are', () => {
     rmSync(join(home, 'media'), { recursive: true })
     expect(await take(home, exported)).toMatchObject({ code: 0, stderr: '', stdout: told(0, 0, 3, 0) })
     expect((await run(['export'], { folder: home })).stdout).toBe(exported)
+  })
+})
+
+describe('files that were copied here', () => {
+  let folder: string
+  beforeEach(() => {
+    folder = temporaryFolder()
+    cpSync(join(home, 'media'), join(folder, 'media'), { recursive: true })
+  })
+
+  /** Which of the files of pictures are there once what nothing refers to has been removed. */
+  async function filesTwoDaysLater(...pictures: readonly (string | null)[]): Promise<boolean[]> {
+    const store = await openSqlite({ folder, rules: { roles: [] }, onFatal: () => {} })
+    const onFailure = (_: number, error: unknown) => {
+      throw error
+    }
+    const files = keepOnDisk(join(folder, 'media'))
+    const collect = createCollector({ store: store.pictures, files, onFailure })
+    while ((await collect(Date.now() + 2 * 86_400_000)) > 0);
+    await store.close()
+    return pictures.map((of) => existsSync(join(folder, 'media', String(of).slice(0, 2), String(of))))
+  }
+
+  it('stay where the row that names them is rejected', async () => {
+    const [ann, bob] = people
+    const rows = lines({ ...ann, username: 'same' }, { ...bob, username: 'same' })
+    expect(await take(folder, rows)).toMatchObject({ code: 3, stdout: told(1, 0, 0, 1) })
+    expect(await filesTwoDaysLater(ann.avatar, ann.cover, bob.avatar)).toEqual([true, true, true])
+  })
+
+  it.each([
+    ['', 0],
+    [', also where the import was cut short, once it has been run again', 1],
+  ])('go when the person they came with has given them up%s', async (_about, again) => {
+    const [{ avatar, cover }] = people
+    expect(await take(folder, exported)).toMatchObject({ code: 0, stdout: told(3, 0, 0, 0) })
+    if (again) {
+      const db = new DatabaseSync(join(folder, 'roster.db'))
+      db.exec('DELETE FROM pictures')
+      db.close()
+      expect(await take(folder, exported)).toMatchObject({ code: 0, stdout: told(0, 0, 3, 0) })
+    }
+    expect(await run(['user', 'update', '1', '{"avatar": null}'], { folder })).toMatchObject({ code: 0 })
+    expect(await filesTwoDaysLater(avatar, cover)).toEqual([false, true])
   })
 })
 

@@ -36,6 +36,12 @@ export interface PictureStore {
    */
   readonly note: (noted: NotedPicture) => Promise<boolean>
   /**
+   * Makes a picture safe anew, as `note` does, if it was noted before. One that never was is safe anyway, as
+   * nothing is given up that was not noted, and stays so.
+   * @returns false where it was given up
+   */
+  readonly renew: (picture: string, at: number) => Promise<boolean>
+  /**
    * Gives up pictures, a few at once, that have been unused since a time or longer: their references are
    * not used again until their files have been gone for as long, so that nobody can still be removing them.
    * @returns those whose files are to be removed, with those of earlier calls that `removed` was not told of,

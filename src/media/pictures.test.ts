@@ -69,9 +69,14 @@ test('no name that a picture can not have is looked for', async () => {
 test('a picture that a record from elsewhere refers to is found where all of it is here, and it is theirs', async () => {
   const files = keepHere()
   const noted: NotedPicture[] = []
+  const renewed: string[] = []
   const noting = {
     note: async (one: NotedPicture) => {
       noted.push(one)
+      return true
+    },
+    renew: async (picture: string) => {
+      renewed.push(picture)
       return true
     },
   }
@@ -87,9 +92,9 @@ test('a picture that a record from elsewhere refers to is found where all of it 
   const cover = await keep(7, 'cover', covers)
   files.kept.set(cut, new Map([...made('cut')].slice(0, 3)))
   files.kept.set(changed, made('changed otherwise'))
-  const find = createFinder({ store: noting, files, now })
+  const { find, adopt } = createFinder({ store: noting, files, now })
   expect([await find(7, 'avatar', own), await find(7, 'cover', cover)]).toEqual([true, true])
-  expect(noted.map(({ picture }) => picture)).toEqual([own, cover])
+  expect(renewed).toEqual([own, cover])
   for (const [userId, kind, of] of [
     [8, 'avatar', own],
     [7, 'cover', own],
@@ -101,8 +106,11 @@ test('a picture that a record from elsewhere refers to is found where all of it 
     [7, 'avatar', ''],
   ] as const)
     expect([userId, kind, of, await find(userId, kind, of)]).toEqual([userId, kind, of, false])
-  // What would be kept as somebody else's would go with them.
-  expect(noted).toHaveLength(2)
-  const givenUp = createFinder({ store: { note: async () => false }, files, now })
-  expect(await givenUp(7, 'avatar', own)).toBe(false)
+  expect(renewed).toHaveLength(2)
+  // What is noted goes when nothing refers to it.
+  expect(noted).toEqual([])
+  await adopt(7, own)
+  expect(noted).toEqual([{ picture: own, userId: 7, at: now() }])
+  const givenUp = createFinder({ store: { ...noting, renew: async () => false }, files, now })
+  expect(await givenUp.find(7, 'avatar', own)).toBe(false)
 })

@@ -84,12 +84,12 @@ export function createPictures({ store, files, renderer, spool, now }: PicturesO
   }
 }
 
-/**
- * Tells whether a picture is here that a record from elsewhere refers to: all of its files, whole, and
- * those of that person, as its reference says. It is kept for a while then, though nothing refers to it.
- * Rejects with a DirectoryError `unavailable` where that can not be told now.
- */
-export function createFinder({ store, files, now }: Pick<PicturesOptions, 'store' | 'files' | 'now'>) {
+export interface FinderOptions extends Pick<PicturesOptions, 'files' | 'now'> {
+  readonly store: Pick<PictureStore, 'note' | 'renew'>
+}
+
+/** Pictures that records from elsewhere refer to, and whose files somebody has copied here, or left here. */
+export function createFinder({ store, files, now }: FinderOptions) {
   const turn = takeTurnsToRead()
 
   async function isWhole(userId: number, kind: PictureKind, picture: string): Promise<boolean> {
@@ -104,15 +104,27 @@ export function createFinder({ store, files, now }: Pick<PicturesOptions, 'store
     return false
   }
 
-  return async (userId: number, kind: PictureKind, picture: string): Promise<boolean> => {
-    if (!isReference(picture)) return false
-    const endTurn = await turn('')
-    try {
-      // Noted as somebody's only once it is known to be theirs.
-      return (await isWhole(userId, kind, picture)) && (await store.note({ picture, userId, at: now() }))
-    } finally {
-      endTurn()
-    }
+  return {
+    /**
+     * Tells whether a picture is here: all of its files, whole, and those of that person, as its reference
+     * says. It is not removed for a while then. What was not noted before is not noted by this either: its
+     * files would be removed if nothing came to refer to it, and they may be another directory's.
+     * Rejects with a DirectoryError `unavailable` where that can not be told now.
+     */
+    async find(userId: number, kind: PictureKind, picture: string): Promise<boolean> {
+      if (!isReference(picture)) return false
+      const endTurn = await turn('')
+      try {
+        return (await isWhole(userId, kind, picture)) && (await store.renew(picture, now()))
+      } finally {
+        endTurn()
+      }
+    },
+
+    /** Says that somebody's record refers to a picture now: from here on its files go when nothing does any more. */
+    async adopt(userId: number, picture: string): Promise<void> {
+      await store.note({ picture, userId, at: now() })
+    },
   }
 }
 

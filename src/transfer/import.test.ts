@@ -52,6 +52,7 @@ function take(
     secret: 'a secret',
     clearPictures: false,
     hasPicture: async () => false,
+    adoptPicture: async () => {},
     onTold: (one) => told.push(one),
   })
   return { counts, told, done }

@@ -24,6 +24,8 @@ export interface ImportOptions {
   readonly clearPictures: boolean
   /** Whether a picture of somebody's is here, so that the record may refer to it. */
   readonly hasPicture: (userId: number, kind: PictureKind, picture: string) => Promise<boolean>
+  /** Told of each picture that a record refers to once its row was carried out, also where it did so before. */
+  readonly adoptPicture: (userId: number, picture: string) => Promise<void>
   /** As `importSecret` has it. */
   readonly secret: string
   /** The sample people who have made room, by their ids. */
@@ -120,7 +122,8 @@ function keysOf({ id, patch, source: { uid } }: Row): string[] {
 }
 
 function createPut(options: ImportOptions) {
-  const { directory, context, update, clear, clearPictures, hasPicture, secret, vacated } = options
+  const { directory, context, update, clear, clearPictures, hasPicture, adoptPicture, secret, vacated } =
+    options
 
   /** What a row may be sent as: under the id of the person that it is found to be about, or without some values. */
   interface Attempt {
@@ -135,6 +138,7 @@ function createPut(options: ImportOptions) {
     try {
       const result = await patiently(() => directory.import(context, asked(row, attempt, absent)))
       if (id !== undefined) vacated.delete(id)
+      await adoptPictures(row, result.user)
       const problems = [...left, ...absent.map(isNotHere)]
       const told = { id: result.user.id, problems, rejected: false }
       return { outcome: outcomeOf(result), ...(problems.length > 0 && { told }) }
@@ -174,6 +178,18 @@ function createPut(options: ImportOptions) {
       if (!isHere) absent.push(kind)
     }
     return absent
+  }
+
+  /**
+   * Only now: a row that is rejected must not bring the files of its pictures under the rules by which they are
+   * removed. Where an import ends before this, they are merely not removed until it is run again.
+   */
+  async function adoptPictures({ patch }: Row, user: User): Promise<void> {
+    for (const kind of pictureKinds) {
+      const picture = user[kind]
+      if (typeof picture === 'string' && picture === patch[kind])
+        await patiently(() => adoptPicture(user.id, picture))
+    }
   }
 
   function asked(row: Row, { id, without }: Attempt, absent: readonly PictureKind[]) {

@@ -110,6 +110,19 @@ export function keepingPictures(given: Given): void {
     expect(await store.pictures.giveUp(later - 1, later)).toEqual([])
   })
 
+  it('renews what was noted and not given up, and never gives up what was not noted', async () => {
+    const { store } = given()
+    await note(1, one)
+    expect([await store.pictures.renew(one, later), await store.pictures.renew(two, later)]).toEqual([
+      true,
+      true,
+    ])
+    expect(await store.pictures.giveUp(later - 1, later)).toEqual([])
+    expect(await store.pictures.giveUp(later, later)).toEqual([one])
+    expect(await store.pictures.renew(one, later + 1)).toBe(false)
+    expect(await store.pictures.giveUp(later + 1, later + 1)).toEqual([one])
+  })
+
   it('lists what was added and what the record has, in the order in which they came', async () => {
     const { store } = given()
     await committed(store, create({ username: 'ann' }))

@@ -23,6 +23,10 @@ export function createPictureStore(run: Run): PictureStore {
     run({ text: numbered(text), parameters, prepare: true, lane: 'write' })
   return {
     note: async ({ picture, userId, at }) => (await write(statements.note, [picture, userId, at])).length > 0,
+    async renew(picture, at) {
+      const [row] = await write(statements.renew, [picture, at])
+      return (row?.given_up_at ?? null) === null
+    },
     async giveUp(unusedSince, at) {
       await write(statements.notLater, [at])
       await write(statements.keepUsed, [unusedSince])

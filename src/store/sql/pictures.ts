@@ -17,6 +17,9 @@ export const pictureStatements = {
   note: `INSERT INTO pictures (id, user_id, unused_since) VALUES (?1, ?2, ?3)
     ON CONFLICT (id) DO UPDATE SET unused_since = excluded.unused_since
     WHERE pictures.given_up_at IS NULL RETURNING id`,
+  /** Picture, time. */
+  renew: `UPDATE pictures SET unused_since = CASE WHEN given_up_at IS NULL THEN CAST(?2 AS bigint) END
+    WHERE id = ?1 RETURNING given_up_at`,
   /** Now. A time that an import has set may be any. */
   notLater: 'UPDATE pictures SET unused_since = ?1 WHERE unused_since > ?1',
   /** Since when. What an erasure has given up (0) is not used, though the record may be read as it was before. */

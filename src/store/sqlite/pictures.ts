@@ -5,6 +5,7 @@ import { pictureStatements as statements, toAvatar } from '../sql/pictures.ts'
 /** What the writer can be asked to do with pictures. */
 export type PictureTask = { readonly kind: 'picture' } & (
   | { readonly verb: 'note' | 'addAvatar'; readonly noted: NotedPicture }
+  | { readonly verb: 'renew'; readonly picture: string; readonly at: number }
   | { readonly verb: 'giveUp'; readonly unusedSince: number; readonly at: number }
   | { readonly verb: 'removed' | 'postpone'; readonly pictures: readonly string[]; readonly at: number }
   | { readonly verb: 'removeAvatar'; readonly userId: number; readonly id: number; readonly at: number }
@@ -22,6 +23,7 @@ const listed = 'SELECT value FROM json_each(?1)'
 /** The writer's side: runs a task inside the transaction under way. */
 export function createPictureWriter(db: DatabaseSync): (task: PictureTask) => PictureDone {
   const note = db.prepare(statements.note)
+  const renew = db.prepare(statements.renew)
   const notLater = db.prepare(statements.notLater)
   const keepUsed = db.prepare(statements.keepUsed)
   const giveUp = db.prepare(statements.giveUp)
@@ -38,6 +40,8 @@ export function createPictureWriter(db: DatabaseSync): (task: PictureTask) => Pi
         const { picture, userId, at } = task.noted
         return { outcome: 'picture', done: note.get(picture, userId, at) !== undefined }
       }
+      case 'renew':
+        return { outcome: 'picture', done: (renew.get(task.picture, task.at)?.given_up_at ?? null) === null }
       case 'giveUp':
         notLater.run(task.at)
         keepUsed.run(task.unusedSince)
@@ -80,6 +84,7 @@ export function createPictureStore(
   const avatars = db.prepare(statements.avatars)
   return {
     note: async (noted) => (await run({ kind: 'picture', verb: 'note', noted })).done,
+    renew: async (picture, at) => (await run({ kind: 'picture', verb: 'renew', picture, at })).done,
     async giveUp(unusedSince, at) {
       await run({ kind: 'picture', verb: 'giveUp', unusedSince, at })
       return givenUp.all(at).map(({ id }) => String(id))
