@@ -144,6 +144,59 @@ describe('files that were copied here', () => {
   })
 })
 
+describe('a row without an id', () => {
+  const ofAnn = (patch: object = {}) => {
+    const { email, first_name, last_name, avatar } = people[0] as Person & Record<string, unknown>
+    return lines({ email, first_name, last_name, avatar, ...patch })
+  }
+
+  it.each<[about: string, patch: object, args: string[], counted: string, problems: string]>([
+    ['is theirs who has its address, and no change', {}, [], told(0, 0, 1, 0), ''],
+    ['is so with --update', {}, ['--update'], told(0, 0, 1, 0), ''],
+    ['changes what else they have', { last_name: 'y' }, ['--update'], told(0, 1, 0, 0), ''],
+    [
+      'is rejected over a picture that is none of theirs',
+      { avatar: 'e'.repeat(64) },
+      ['--update'],
+      told(0, 0, 0, 1),
+      `line 1 (id 1): avatar ${notHere}\n`,
+    ],
+    [
+      'is taken without one that is none of theirs',
+      { avatar: 'e'.repeat(64) },
+      ['--missing-picture=clear'],
+      told(0, 0, 1, 0),
+      `line 1 (id 1): taken without: avatar ${notHere}\n`,
+    ],
+    [
+      'of somebody new is rejected over any picture',
+      { email: 'new@example.com' },
+      [],
+      told(0, 0, 0, 1),
+      `line 1: avatar ${notHere}\n`,
+    ],
+    [
+      'with an address that is given up is of somebody new',
+      { last_name: 'y' },
+      ['--duplicate-email=clear', '--missing-picture=clear'],
+      told(1, 0, 0, 0),
+      `line 1 (id 4): taken without: email is taken by another user; avatar ${notHere}\n`,
+    ],
+  ])('that names a picture %s', async (_about, patch, args, stdout, stderr) => {
+    const code = stdout === told(0, 0, 0, 1) ? 3 : 0
+    expect(await take(home, ofAnn(patch), ...args)).toMatchObject({ code, stdout, stderr })
+    expect(readKept(home).users[0]).toMatchObject({ avatar: people[0].avatar })
+  })
+
+  it('that brings one back that they gave up is theirs', async () => {
+    expect(await run(['user', 'update', '1', '{"avatar": null}'], { folder: home })).toMatchObject({
+      code: 0,
+    })
+    expect(await take(home, ofAnn(), '--update')).toMatchObject({ code: 0, stdout: told(0, 1, 0, 0) })
+    expect(readKept(home).users[0]).toMatchObject({ avatar: people[0].avatar })
+  })
+})
+
 describe('where they are not', () => {
   it('who has some is rejected, and each is told; the others come in', async () => {
     const folder = temporaryFolder()

@@ -134,6 +134,11 @@ function createPut(options: ImportOptions) {
 
   async function put(row: Row, attempt: Attempt = { id: row.id, without: [], left: [] }): Promise<Settled> {
     const { id, without, left } = attempt
+    if (id === undefined && pictureKinds.some((kind) => typeof row.patch[kind] === 'string')) {
+      // Only of whom the row is about can be told whether a picture is theirs.
+      const settled = await putOver(row, () => true, without)
+      if (settled !== undefined) return settled
+    }
     const absent = await absentPictures(row, id)
     try {
       const result = await patiently(() => directory.import(context, asked(row, attempt, absent)))
@@ -146,7 +151,8 @@ function createPut(options: ImportOptions) {
       if (!(error instanceof DirectoryError) || !['invalid', 'conflict'].includes(error.code)) throw error
       const { problems } = error
       if (row.id === undefined && id === undefined) {
-        const settled = await putOver(row, problems, without)
+        const isTaken = (name: string) => problems.some(({ field }) => field === name)
+        const settled = await putOver(row, isTaken, without)
         if (settled !== undefined) return settled
       }
       const more = await clearableIn(row, error, id)
@@ -207,19 +213,21 @@ function createPut(options: ImportOptions) {
     }
   }
 
-  /** A row without an id is about whom an earlier run made of it, or who has its address. */
+  /**
+   * A row without an id is about whom an earlier run made of it, or who has its address.
+   * @returns undefined where it is about somebody new
+   */
   async function putOver(
     row: Row,
-    problems: readonly Problem[],
+    mayBeTaken: (name: 'uid' | 'email') => boolean,
     without: readonly Clearable[],
   ): Promise<Settled | undefined> {
-    const taken = (name: string) => problems.some(({ field }) => field === name)
     const uid = row.source.uid ?? uidOf(row, secret)
     const { email } = row.patch
-    const byUid = taken('uid') ? await find('uid', uid) : undefined
+    const byUid = mayBeTaken('uid') ? await find('uid', uid) : undefined
     if (byUid !== undefined && !update) return { outcome: 'skipped' }
-    const holder =
-      byUid ?? (taken('email') && typeof email === 'string' ? await find('email', email) : undefined)
+    const byEmail = byUid === undefined && mayBeTaken('email') && !without.includes('email')
+    const holder = byEmail && typeof email === 'string' ? await find('email', email) : byUid
     if (holder === undefined) return undefined
     const settled = await put(row, { id: holder.id, without, left: [] })
     // The address alone may be given up; then the row is about somebody new after all.
