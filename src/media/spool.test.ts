@@ -38,8 +38,8 @@ test('a file that ends before it has begun is not left behind', async () => {
   expect([files(), spool.size()]).toEqual([[], 0])
 })
 
-test('one sender has so many uploads under way, and nobody else waits for them', async () => {
-  const { spool } = open({ maxUploads: 5, maxOfOne: { atOnce: 2, maxWaiting: 1 } })
+test('one sender has so many uploads under way, nobody else waits for them, and who waits takes no place', async () => {
+  const { spool } = open({ maxUploads: 4, turns: { atOnce: 2, maxWaiting: 1 } })
   const first = await spool.open(sender('ann'))
   await spool.open(sender('ann'))
   const gone = new AbortController()
@@ -54,4 +54,22 @@ test('one sender has so many uploads under way, and nobody else waits for them',
   await first.close()
   await (await next).close()
   expect(spool.size()).toBe(3)
+})
+
+test('one that has waited for too long is told to come again, and takes nobody a place or a turn', async () => {
+  const { spool } = open({ turns: { atOnce: 1, maxWaiting: 1, patience: 1 } })
+  const first = await spool.open(sender('ann'))
+  await expect(spool.open(sender('ann'))).rejects.toMatchObject({ code: 'rate_limited', retryAfter: 1 })
+  await first.close()
+  expect(spool.size()).toBe(0)
+  await (await spool.open(sender('ann'))).close()
+})
+
+test('a sender for whom there is no place gives the turn back', async () => {
+  const { spool } = open({ maxUploads: 1, turns: { atOnce: 1, maxWaiting: 0 } })
+  const first = await spool.open(sender('ann'))
+  for (let n = 0; n < 2; n++)
+    await expect(spool.open(sender('bob'))).rejects.toMatchObject({ code: 'unavailable' })
+  await first.close()
+  await (await spool.open(sender('bob'))).close()
 })

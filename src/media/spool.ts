@@ -16,8 +16,8 @@ import { createTurns, type TurnsOptions } from './turns.ts'
 export interface Spool {
   /**
    * Begins an upload, once fewer of the sender's are under way than may be.
-   * Rejects with a DirectoryError: `rate_limited` where too many of theirs wait, `unavailable` where too many
-   * are under way at all, or the sender has gone.
+   * Rejects with a DirectoryError: `rate_limited` where too many wait, or this one has for too long,
+   * `unavailable` where too many are under way at all, or the sender has gone.
    */
   readonly open: (sender: Sender) => Promise<Upload>
   /** Bytes of one file, at most. */
@@ -59,10 +59,10 @@ export interface SpoolOptions {
   readonly folder: string
   /** Bytes of one file, at most. */
   readonly maxBytes: number
-  /** Uploads under way, at most, those that wait included. */
+  /** Uploads under way, at most. */
   readonly maxUploads?: number
-  /** Of one sender. */
-  readonly maxOfOne?: Pick<TurnsOptions, 'atOnce' | 'maxWaiting'>
+  /** Those of one sender, and those that wait. */
+  readonly turns?: Omit<TurnsOptions, 'refuse'>
 }
 
 /** Whether a file of this name is one that was being sent. */
@@ -76,10 +76,13 @@ export function isSpooled(name: string): boolean {
  */
 const pace = [2, 2] as const
 
+/** The server ends a request that has not come whole in a minute: who waits must have time left to send. */
+const usualTurns = { atOnce: 4, maxWaiting: 16, maxWaitingInAll: 200, patience: 20_000 } as const
+
 export function createSpool(options: SpoolOptions): Spool {
-  const { folder, maxBytes, maxUploads = 200, maxOfOne = { atOnce: 4, maxWaiting: 16 } } = options
+  const { folder, maxBytes, maxUploads = 200, turns = usualTurns } = options
   const turn = createPace(...pace)
-  const inLine = createTurns({ ...maxOfOne, refuse: tooManyOfOne })
+  const inLine = createTurns({ ...turns, refuse: tooManyOfOne })
   let under = 0
   let made = 0
 
@@ -140,19 +143,21 @@ export function createSpool(options: SpoolOptions): Spool {
 
   return {
     async open(sender) {
-      if (under >= maxUploads) throw unavailable('Too many pictures are on their way')
+      const endTurn = await inLine(sender.name, sender.gone)
+      if (under >= maxUploads) {
+        endTurn()
+        throw unavailable('Too many pictures are on their way')
+      }
       under++
-      let endTurn: (() => void) | undefined
       const end = () => {
         under--
-        endTurn?.()
+        endTurn()
       }
       try {
-        endTurn = await inLine(sender.name, sender.gone)
         await mkdir(folder, { recursive: true, mode: 0o700 })
       } catch (error) {
         end()
-        throw error instanceof DirectoryError ? error : unavailable('Pictures can not be stored now', error)
+        throw unavailable('Pictures can not be stored now', error)
       }
       return begin(sender, end)
     },

@@ -38,3 +38,35 @@ test('who has gone leaves the line, and takes no turn', async () => {
   ;(await next)()
   ;(await turn('ann'))()
 })
+
+test('so many wait in all, and whose turn it is at once is not held up by them', async () => {
+  const turn = createTurns({ atOnce: 1, maxWaiting: 2, maxWaitingInAll: 2, refuse })
+  const [ann, bob] = [await turn('ann'), await turn('bob')]
+  const gone = new AbortController()
+  const waiting = [turn('ann'), turn('bob', gone.signal)]
+  await expect(turn('ann')).rejects.toMatchObject({ code: 'rate_limited' })
+  const eve = await turn('eve')
+  await expect(turn('eve')).rejects.toMatchObject({ code: 'rate_limited' })
+  // Each that leaves the line makes room in it, however it does.
+  gone.abort()
+  await expect(waiting[1]).rejects.toMatchObject({ code: 'unavailable' })
+  waiting[1] = turn('eve')
+  ann()
+  await waiting[0]
+  const last = turn('bob')
+  await expect(turn('bob')).rejects.toMatchObject({ code: 'rate_limited' })
+  bob()
+  eve()
+  await Promise.all([last, waiting[1]])
+})
+
+test('who has waited for too long is refused, and who got a turn in time keeps it', async () => {
+  const turn = createTurns({ atOnce: 1, maxWaiting: 1, patience: 1, refuse })
+  const end = await turn('ann')
+  await expect(turn('ann')).rejects.toMatchObject({ code: 'rate_limited' })
+  end()
+  const again = await turn('ann')
+  const next = turn('ann')
+  again()
+  ;(await next)()
+})

@@ -5,6 +5,10 @@ export interface TurnsOptions {
   readonly atOnce: number
   /** How many of a subject may wait. */
   readonly maxWaiting: number
+  /** How many of all may wait; whose turn it is at once waits for nobody. */
+  readonly maxWaitingInAll?: number
+  /** Milliseconds after which one that waits is refused. */
+  readonly patience?: number
   /** What the next one is refused with. */
   readonly refuse: () => DirectoryError
 }
@@ -16,11 +20,14 @@ interface Line {
 
 /**
  * Bounds how many of each subject do something at a time; others wait, in their order.
- * @returns waits for a turn, and resolves to what ends it, to be called once. Rejects where too many wait,
- * and with a DirectoryError `unavailable` where the signal tells that nobody waits for it any more
+ * @returns waits for a turn, and resolves to what ends it, to be called once. Rejects where too many wait
+ * or this one has for too long, and with a DirectoryError `unavailable` where the signal tells that nobody
+ * waits for it any more
  */
-export function createTurns({ atOnce, maxWaiting, refuse }: TurnsOptions) {
+export function createTurns(options: TurnsOptions) {
+  const { atOnce, maxWaiting, maxWaitingInAll = Number.POSITIVE_INFINITY, patience, refuse } = options
   const lines = new Map<string, Line>()
+  let waiting = 0
 
   return async (subject: string, signal?: AbortSignal): Promise<() => void> => {
     if (signal?.aborted) throw callerGone()
@@ -38,16 +45,19 @@ export function createTurns({ atOnce, maxWaiting, refuse }: TurnsOptions) {
       line.underWay++
       return end
     }
-    if (line.waiting.size >= maxWaiting) throw refuse()
+    if (line.waiting.size >= maxWaiting || waiting >= maxWaitingInAll) throw refuse()
     return new Promise((resolve, reject) => {
-      const begin = () => {
-        line.waiting.delete(begin)
-        resolve(end)
+      function leave(settle: () => void): void {
+        if (!line.waiting.delete(begin)) return
+        waiting--
+        clearTimeout(timer)
+        settle()
       }
+      const begin = () => leave(() => resolve(end))
+      const timer = patience === undefined ? undefined : setTimeout(leave, patience, () => reject(refuse()))
       line.waiting.add(begin)
-      signal?.addEventListener('abort', () => {
-        if (line.waiting.delete(begin)) reject(callerGone())
-      })
+      waiting++
+      signal?.addEventListener('abort', () => leave(() => reject(callerGone())))
     })
   }
 }
