@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
-/** Stands before the server, and breaks one connection over the statement that has a certain text in it. */
+/** Stands before the server, and breaks one connection over the statement that has a certain text in it, or silences all. */
 export async function createProxy(serverUrl: string, when: 'before' | 'after' | 'late') {
   const { hostname, port } = new URL(serverUrl)
   let text: string | undefined
@@ -36,6 +36,10 @@ export async function createProxy(serverUrl: string, when: 'before' | 'after' | 
     host: `127.0.0.1:${(proxy.address() as AddressInfo).port}`,
     breakOver: (part: string) => {
       text = part
+    },
+    /** Connections that are open carry nothing from now on, without a word; those that are made later do. */
+    silence: () => {
+      for (const socket of sockets) socket.pause()
     },
     broken: () => text === undefined,
     /** Lets the server read at last what it was sent, and waits until it has dealt with it. */

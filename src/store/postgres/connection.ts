@@ -34,6 +34,8 @@ export function hostsOf(url: string): Host[] {
 export interface Connection {
   readonly sql: Sql
   readonly timeline: Timeline | undefined
+  /** The server's process for it. */
+  readonly pid: number
   /** Ends it. What is under way may take so many seconds more, then it fails. */
   readonly close: (seconds: number) => Promise<void>
 }
@@ -60,7 +62,7 @@ export async function openConnection(url: string, at: Host, onClose: () => void)
     // What is told to be durable must not depend on a setting of the server's.
     const [row] = await Promise.race([
       sql.unsafe(
-        `SELECT current_setting('transaction_read_only') AS read_only, set_config('synchronous_commit',
+        `SELECT pg_backend_pid() AS pid, current_setting('transaction_read_only') AS read_only, set_config('synchronous_commit',
            CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
            ELSE current_setting('synchronous_commit') END, false)`,
       ),
@@ -69,7 +71,7 @@ export async function openConnection(url: string, at: Host, onClose: () => void)
     if (row?.read_only !== 'off') throw new Failed('25006', 'it is read-only')
     const timeline = await Promise.race([timelineOf(sql), promise])
     ready = true
-    return { sql, timeline, close }
+    return { sql, timeline, pid: Number(row.pid), close }
   } catch (error) {
     void close(0)
     throw error

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { createDatabase, readKept } from '../../../test/postgres.ts'
 import { broken, type Load, startLoad } from '../../../test/postgres-load.ts'
-import { connected, open as openStore, server } from '../../../test/postgres-store.ts'
+import { createProxy } from '../../../test/postgres-proxy.ts'
+import { connected, database, open as openStore, server } from '../../../test/postgres-store.ts'
 import type { ListQuery } from '../../directory/query.ts'
 import type { SearchQuery } from '../../directory/search.ts'
 import type { Store } from '../../directory/store.ts'
@@ -183,6 +184,31 @@ describe('a primary whose standbys are away', () => {
         () => undefined,
       )
     await expect.poll(outcome).toBe('committed')
+  })
+})
+
+describe('connections that carry nothing any more, while new ones do', () => {
+  it('are replaced, also those that were writing while reads are answered', async () => {
+    const { url, sql } = await database()
+    const proxy = await createProxy(url, 'before')
+    onTestFinished(proxy.close)
+    const store = await open(url.replace(new URL(url).host, proxy.host), { connections: 12 })
+    await people(store, 1)
+    const write = () => range(6).map((id) => store.settings.set(id, { qa_frequency: 0 }))
+    const opened = async () => {
+      await Promise.all(write())
+      const [row] = await sql`SELECT count(*) FROM pg_stat_activity
+        WHERE application_name = 'roster' AND datname = current_database()`
+      return Number(row?.count)
+    }
+    await expect.poll(opened).toBeGreaterThanOrEqual(6)
+    proxy.silence()
+    await Promise.allSettled(write())
+    const outcome = async () => {
+      await Promise.allSettled(range(12).map(store.get))
+      return (await Promise.allSettled(write()))[0]?.status
+    }
+    await expect.poll(outcome, { timeout: 20_000 }).toBe('fulfilled')
   })
 })
 

@@ -102,6 +102,9 @@ interface Worker extends Connection {
   job?: Job | undefined
 }
 
+/** One that waits for its client has not had the statement, or has answered it: the connection carries nothing. */
+const atWork = `SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event_type IS DISTINCT FROM 'Client'`
+
 const unanswered = 'The database did not answer in time'
 
 function away(reason: unknown): Error {
@@ -176,13 +179,23 @@ export function createPool(url: string, size: number, timelines = createTimeline
     watch(connection, job)
   }
 
-  /** While others are answered the host is there, and a new connection would only hang too. */
+  /** While the server is at work on what was written, a new connection would only hang too. */
   function watch(connection: Worker, job: Job): void {
-    setTimeout(() => {
+    setTimeout(async () => {
+      const isKept = connection.job === job && job.lane !== read && (await isAtWork(connection))
       if (connection.job !== job) return
-      if (job.lane !== read && Date.now() - read.answered < givenUp) watch(connection, job)
+      if (isKept) watch(connection, job)
       else drop(connection)
     }, givenUp).unref()
+  }
+
+  /** As another connection tells; where none does, one that was answered lately is taken for a yes. */
+  function isAtWork({ pid }: Worker): Promise<boolean> {
+    const asked = submit(({ sql }) => run(sql, { text: atWork, parameters: [pid] }), read, patience)
+    return asked.then(
+      (rows) => rows.length > 0,
+      () => Date.now() - read.answered < givenUp,
+    )
   }
 
   function send(connection: Worker, job: Job): void {
