@@ -33,7 +33,7 @@ export async function sendList(
   const text = (users: readonly User[]) => users.map((user) => JSON.stringify(encode(user))).join(',')
   if (second.done) return reply.send(`[${text(first.value ?? [])}]`)
 
-  // Piece by piece, as the reader takes it, so that memory does not grow with the list.
+  // Piece by piece, as the reader takes it: what grows with the list is a number for each person, where it is sorted.
   async function* body(): AsyncGenerator<string> {
     yield `[${text(first.value ?? [])}`
     yield `,${text(second.value ?? [])}`

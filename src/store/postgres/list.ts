@@ -1,3 +1,4 @@
+import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import { variantsOf, withoutCase } from '../../directory/caseless.ts'
 import { callerGone, DirectoryError, unavailable } from '../../directory/errors.ts'
 import type { FieldName } from '../../directory/fields.ts'
@@ -189,7 +190,7 @@ export function createListReader(read: Read) {
       const page = part(found.length)
       const text = `SELECT array_to_string(ARRAY(SELECT id FROM users ${page.sql}), ',') AS ids`
       const [row] = await read({ ...numbered(text, page), answerWithin: longest })
-      for (const id of String(row?.ids).match(/\d+/g) ?? []) found.push(Number(id))
+      await readIds(String(row?.ids), found)
     }
     return Float64Array.from(found)
   }
@@ -207,3 +208,23 @@ export function createListReader(read: Read) {
     },
   }
 }
+
+/** Characters, some 5 ms of work. */
+const atOnce = 1_000_000
+
+/** Takes ids from a text with commas between them, a part in each turn of the event loop: there may be millions. */
+async function readIds(text: string, into: number[]): Promise<void> {
+  let id = 0
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code !== comma) id = id * 10 + code - zero
+    else {
+      into.push(id)
+      id = 0
+    }
+    if (at % atOnce === atOnce - 1) await turnOfTheLoop()
+  }
+  if (text !== '') into.push(id)
+}
+
+const [comma, zero] = [44, 48]
