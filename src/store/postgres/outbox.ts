@@ -26,17 +26,17 @@ export const mailRows = {
 const add = `INSERT INTO outbox (${mailRows.columns}) SELECT ${mailRows.values}
   FROM jsonb_to_recordset($1::text::jsonb) AS mail ${mailRows.type} ON CONFLICT (id) DO NOTHING`
 
-/** Takes what is `only` and `without` as parameters 1 and 2, or null. */
-const meant = '($1::text IS NULL OR kind = $1) AND kind IS DISTINCT FROM $2'
-
-const kindsOf = ({ only, without }: Kinds) => [only ?? null, without ?? null] as const
+/** Those of a kind, which an index leads to, or all but those of a kind, or all. */
+const meantBy = ({ only }: Kinds) => (only === undefined ? 'kind IS DISTINCT FROM $1' : 'kind = $1')
+/** The first parameter. */
+const kindOf = ({ only, without }: Kinds) => only ?? without ?? null
 
 // Nodes that look at the same time pass over what another is taking.
-const take = `WITH due AS (
-    SELECT id FROM outbox WHERE ${meant} AND due_at <= $3 AND (taken_until IS NULL OR taken_until <= $3)
-    ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED
+const take = (kinds: Kinds) => `WITH due AS (
+    SELECT id FROM outbox WHERE ${meantBy(kinds)} AND due_at <= $2 AND (taken_until IS NULL OR taken_until <= $2)
+    ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED
   )
-  UPDATE outbox SET taken_until = $4, tries = tries + 1 FROM due WHERE outbox.id = due.id
+  UPDATE outbox SET taken_until = $3, tries = tries + 1 FROM due WHERE outbox.id = due.id
   RETURNING ${columns
     .split(', ')
     .map((name) => `outbox.${name}`)
@@ -53,7 +53,7 @@ export function createOutbox(run: Run): Outbox {
   return {
     add: async (mail) => void (await write(add, [JSON.stringify([mailRows.of(mail)])])),
     take: async ({ at, until, most, ...kinds }) => {
-      const rows = await write(take, [...kindsOf(kinds), at, until, most])
+      const rows = await write(take(kinds), [kindOf(kinds), at, until, most])
       return rows.toSorted((a, b) => Number(a.due_at) - Number(b.due_at)).map(toTaken)
     },
     remove: async (id) => void (await write('DELETE FROM outbox WHERE id = $1', [id])),
@@ -63,8 +63,8 @@ export function createOutbox(run: Run): Outbox {
         [dueAt, userId, id, tries],
       )),
     backlog: async (kinds = {}) => {
-      const text = `SELECT count(*) AS count, min(at) AS oldest FROM outbox WHERE ${meant}`
-      const [row] = await run({ text, parameters: kindsOf(kinds), prepare: true })
+      const text = `SELECT count(*) AS count, min(at) AS oldest FROM outbox WHERE ${meantBy(kinds)}`
+      const [row] = await run({ text, parameters: [kindOf(kinds)], prepare: true })
       return { count: Number(row?.count), oldest: row?.oldest == null ? null : Number(row.oldest) }
     },
   }

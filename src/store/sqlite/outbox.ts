@@ -1,4 +1,4 @@
-import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
 import type { Kinds, Mail, Outbox, Taken, Taking } from '../../directory/mail.ts'
 
 /** What the writer can be asked to do with mails. */
@@ -20,11 +20,22 @@ export interface OutboxDone {
 
 const columns = 'id, kind, address, user_id, at, expires_at, payload'
 
-/** Takes what is `only` and `without` as parameters 1 and 2, or null. */
-const meant = '(?1 IS NULL OR kind = ?1) AND kind IS NOT ?2'
-const free = `${meant} AND due_at <= ?3 AND (taken_until IS NULL OR taken_until <= ?3)`
+/** One statement for those of a kind, which an index leads to, and one for all but those of a kind, or all. */
+interface ByKind {
+  readonly ofOne: StatementSync
+  readonly ofOthers: StatementSync
+}
 
-const kindsOf = ({ only, without }: Kinds) => [only ?? null, without ?? null] as const
+function prepareBoth(db: DatabaseSync, sqlFor: (meant: string) => string): ByKind {
+  return { ofOne: db.prepare(sqlFor('kind = ?1')), ofOthers: db.prepare(sqlFor('kind IS NOT ?1')) }
+}
+
+const pick = ({ ofOne, ofOthers }: ByKind, { only }: Kinds) => (only === undefined ? ofOthers : ofOne)
+/** The first parameter. */
+const kindOf = ({ only, without }: Kinds) => only ?? without ?? null
+
+const freeAmong = (meant: string) =>
+  `${meant} AND due_at <= ?2 AND (taken_until IS NULL OR taken_until <= ?2)`
 
 /** Keeps mails, inside the transaction under way. */
 export function createMailWriter(db: DatabaseSync): (mail: Mail) => void {
@@ -43,10 +54,11 @@ export function releaseTaken(db: DatabaseSync): void {
 /** The writer's side: runs a task inside the transaction under way. */
 export function createOutboxWriter(db: DatabaseSync): (task: OutboxTask) => OutboxDone {
   const add = createMailWriter(db)
-  const take = db.prepare(
-    `UPDATE outbox SET taken_until = ?4, tries = tries + 1
-     WHERE id IN (SELECT id FROM outbox WHERE ${free} ORDER BY due_at LIMIT ?5)
-     RETURNING ${columns}, tries, due_at`,
+  const take = prepareBoth(
+    db,
+    (meant) => `UPDATE outbox SET taken_until = ?3, tries = tries + 1
+      WHERE id IN (SELECT id FROM outbox WHERE ${freeAmong(meant)} ORDER BY due_at LIMIT ?4)
+      RETURNING ${columns}, tries, due_at`,
   )
   const remove = db.prepare('DELETE FROM outbox WHERE id = ?')
   const postpone = db.prepare(
@@ -60,7 +72,7 @@ export function createOutboxWriter(db: DatabaseSync): (task: OutboxTask) => Outb
         return []
       case 'take': {
         const { at, until, most } = task.taking
-        const rows: Row[] = take.all(...kindsOf(task.taking), at, until, most)
+        const rows: Row[] = pick(take, task.taking).all(kindOf(task.taking), at, until, most)
         return rows.toSorted((a, b) => Number(a.due_at) - Number(b.due_at)).map(toTaken)
       }
       case 'remove':
@@ -83,20 +95,23 @@ export function createOutboxWriter(db: DatabaseSync): (task: OutboxTask) => Outb
  * @param run hands a task to the writer
  */
 export function createOutbox(db: DatabaseSync, run: (task: OutboxTask) => Promise<OutboxDone>): Outbox {
-  const anyDue = db.prepare(`SELECT 1 FROM outbox WHERE ${free} LIMIT 1`)
-  const backlog = db.prepare(`SELECT count(*) AS count, min(at) AS oldest FROM outbox WHERE ${meant}`)
+  const anyDue = prepareBoth(db, (meant) => `SELECT 1 FROM outbox WHERE ${freeAmong(meant)} LIMIT 1`)
+  const backlog = prepareBoth(
+    db,
+    (meant) => `SELECT count(*) AS count, min(at) AS oldest FROM outbox WHERE ${meant}`,
+  )
   return {
     add: async (mail) => void (await run({ kind: 'outbox', verb: 'add', mail })),
     // Looked at first, since it is asked every few seconds, and the writer syncs for each task.
     take: async (taking) =>
-      anyDue.get(...kindsOf(taking), taking.at) === undefined
+      pick(anyDue, taking).get(kindOf(taking), taking.at) === undefined
         ? []
         : (await run({ kind: 'outbox', verb: 'take', taking })).taken,
     remove: async (id) => void (await run({ kind: 'outbox', verb: 'remove', id })),
     postpone: async ({ id, tries, userId }, dueAt) =>
       void (await run({ kind: 'outbox', verb: 'postpone', taken: { id, tries, userId }, dueAt })),
     backlog: async (kinds = {}) => {
-      const row = backlog.get(...kindsOf(kinds))
+      const row = pick(backlog, kinds).get(kindOf(kinds))
       return { count: Number(row?.count), oldest: row?.oldest == null ? null : Number(row.oldest) }
     },
   }
