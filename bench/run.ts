@@ -29,8 +29,8 @@ npm run bench -- --only sqlite,get       some of it, printed
 /** Pages, and updates beside them, a second. */
 const besideUpdates = 500
 
-/** Connections that the adapter keeps to PostgreSQL (src/store/postgres/store.ts). */
-const adapterConnections = 8
+/** Connections that the adapter keeps to PostgreSQL (src/store/postgres/pool.ts) on few processors. */
+const adapterConnections = 12
 
 const { values: options } = parseArgs({
   options: {
