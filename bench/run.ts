@@ -29,7 +29,7 @@ npm run bench -- --only sqlite,get       some of it, printed
 /** Pages, and updates beside them, a second. */
 const besideUpdates = 500
 
-/** Connections that the adapter keeps to PostgreSQL (src/store/postgres/pool.ts) on few processors. */
+/** Connections that the adapter keeps to PostgreSQL (src/store/postgres/store.ts) on few processors. */
 const adapterConnections = 12
 
 const { values: options } = parseArgs({
