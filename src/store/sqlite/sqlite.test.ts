@@ -106,7 +106,7 @@ async function group(store: Store, commands: Parameters<Store['change']>[0][]): 
 describe('a group of commands in SQLite', () => {
   it('fails as a whole on a full disk, keeps nothing, and goes on with what fits', async () => {
     const folder = temporaryFolder()
-    const store = await open(folder, { maxPages: 45 })
+    const store = await open(folder, { maxPages: 47 })
     await all(store, [create({ username: 'ann' }), create({ username: 'bob' })])
     const users = [await present(store, 1), await present(store, 2)]
     for (let round = 1; round <= 5; round++) {
