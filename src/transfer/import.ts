@@ -155,7 +155,7 @@ function createPut(options: ImportOptions) {
         const settled = await putOver(row, isTaken, without)
         if (settled !== undefined) return settled
       }
-      const more = await clearableIn(row, error, id)
+      const more = await clearableIn(row, error, attempt)
       if (more.length < problems.length) return rejection(id ?? row.id, problems)
       return put(row, { id, without: [...without, ...more], left: [...left, ...problems] })
     }
@@ -165,9 +165,10 @@ function createPut(options: ImportOptions) {
   async function clearableIn(
     row: Row,
     { code, problems }: DirectoryError,
-    id?: number,
+    { id, without }: Attempt,
   ): Promise<Clearable[]> {
-    const names = [...clear].filter((name) => problems.some(({ field }) => field === name))
+    const isWrong = (name: Clearable) => problems.some(({ field }) => field === name)
+    const names = [...clear].filter((name) => isWrong(name) && !without.includes(name))
     if (code === 'invalid') return names.filter((name) => name === 'username')
     const holderOf = (name: Clearable) => find(name, String(row.patch[name]), { removedToo: true })
     const holders = await Promise.all(names.map(holderOf))
