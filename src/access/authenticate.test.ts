@@ -4,7 +4,7 @@ import { startApp, type TestApp } from '../../test/app.ts'
 import { DirectoryError, refusal, unavailable } from '../directory/errors.ts'
 import type { KeyStore } from '../directory/key.ts'
 import type { Store } from '../directory/store.ts'
-import { type Asking, createAuthenticator, hashOf } from './authenticate.ts'
+import { type Asking, createAuthenticator, hashOf, isGuess } from './authenticate.ts'
 import { newKey, recogniseKeys } from './keys.ts'
 
 let app: TestApp
@@ -19,7 +19,8 @@ const start = Date.UTC(2026, 0, 1)
 let now: number
 /** The hashes that were looked up. */
 let lookUps: string[]
-let strangers: [event: 'admitted' | 'welcomed', ip: string][]
+/** What strangers had looked up, and what came of it. */
+let strangers: [ip: string, outcome: 'found' | 'guess' | 'failed'][]
 let away: boolean
 beforeEach(() => {
   now = start
@@ -50,11 +51,17 @@ async function prepare(over: { expiresAt?: number } = {}) {
     used: keys.used,
     now: () => now,
     strangers: {
-      admit: (ip) => {
+      attempt: async (ip, lookUp) => {
         if (ip === 'tired') throw new DirectoryError(refusal('rate_limited', 'wait'))
-        strangers.push(['admitted', ip])
+        try {
+          const found = await lookUp()
+          strangers.push([ip, 'found'])
+          return found
+        } catch (error) {
+          strangers.push([ip, isGuess(error) ? 'guess' : 'failed'])
+          throw error
+        }
       },
-      welcome: (ip) => strangers.push(['welcomed', ip]),
     },
   })
   const authenticate = (authorization: string | string[] | undefined, ip = '192.0.2.1', contract = 'v1') =>
@@ -266,24 +273,24 @@ describe('a key that was found', () => {
 })
 
 describe('strangers', () => {
-  test('are counted by their address, and not once they turn out to have a key', async () => {
+  test('guess as long as they do not turn out to have a key', async () => {
     const { authenticate, secret } = await prepare()
     for (const text of ['Basic x', `Bearer ${token}`, 'Bearer short'])
       await resultOf(() => authenticate(text, '203.0.113.9'))
-    expect(strangers).toEqual(Array(3).fill(['admitted', '203.0.113.9']))
+    expect(strangers).toEqual(Array(3).fill(['203.0.113.9', 'guess']))
     strangers = []
     await authenticate(`Bearer ${secret}`)
-    expect(strangers).toEqual([
-      ['admitted', '192.0.2.1'],
-      ['welcomed', '192.0.2.1'],
-    ])
+    await authenticate(`Bearer ${secret}`)
+    expect(strangers).toEqual([['192.0.2.1', 'found']])
   })
 
-  test('are not counted for a store that is away', async () => {
-    const { authenticate } = await prepare()
+  test('do not guess where the store is away, or the key was good once', async () => {
+    const { authenticate, secret } = await prepare({ expiresAt: start })
     away = true
     expect(await resultOf(() => authenticate(`Bearer ${token}`))).toEqual(['unavailable', undefined])
-    expect(strangers.map(([event]) => event)).toEqual(['admitted', 'welcomed'])
+    away = false
+    expect(await resultOf(() => authenticate(`Bearer ${secret}`))).toEqual(refused)
+    expect(strangers.map(([, outcome]) => outcome)).toEqual(['failed', 'found'])
   })
 
   test('who have to wait are told so before anything is looked up; known keys go on working', async () => {

@@ -14,10 +14,11 @@ export interface Asking {
 
 /** Keeps those from guessing who bring what was no key when it was seen last, if it was seen at all. */
 export interface Strangers {
-  /** Throws or rejects with a DirectoryError where this address has to wait. */
-  readonly admit: (ip: string) => void | Promise<void>
-  /** Told where it was no wrong guess after all: a key, or nothing that could be found out now. */
-  readonly welcome: (ip: string) => void
+  /**
+   * Does a look-up for an address, and counts it where what comes of it is that it was a guess (`isGuess`).
+   * Rejects with a DirectoryError `rate_limited`, and looks nothing up, where the address has to wait.
+   */
+  readonly attempt: <T>(ip: string, lookUp: () => Promise<T>) => Promise<T>
 }
 
 /** What stands behind a bearer token: who, and for how long. */
@@ -91,37 +92,38 @@ export function createAuthenticator({ recognisers, used, now, strangers }: Authe
     if (authorization === undefined) return undefined
     // Node.js keeps the first of several and says nothing.
     if (isRepeated(asking.raw.rawHeaders)) return verify(asking, contract, '')
+    const at = now()
     let header = authorization
-    let found = known.get(header)
+    let found = atHand(header, at)
     if (found === undefined) {
       header = `Bearer ${tokenOf(authorization)}`
-      found = known.get(header)
+      found = atHand(header, at)
     }
-    const at = now()
-    const age = found === undefined ? trusted : at - found.checkedAt
-    if (found === undefined || age >= trusted || age < 0) return verify(asking, contract, authorization)
-    if (age > fresh && !found.refreshing) refresh(header, found)
+    if (found === undefined) return verify(asking, contract, authorization)
+    if (at - found.checkedAt > fresh && !found.refreshing) refresh(header, found)
     return actorOf(found, contract, at)
+  }
+
+  /** What was found of a header, where that was so lately that it is taken for good. */
+  function atHand(header: string, at: number): Known | undefined {
+    const found = known.get(header)
+    if (found === undefined) return undefined
+    const age = at - found.checkedAt
+    return age >= 0 && age < trusted ? found : undefined
   }
 
   async function verify({ ip }: Asking, contract: string, authorization: string): Promise<Actor> {
     const token = tokenOf(authorization)
     const header = `Bearer ${token}`
-    const isStranger = !known.has(header)
-    if (isStranger) await strangers?.admit(ip)
-    if (token === undefined)
-      throw invalidToken('Authorization must be sent once, as Bearer and a key or token')
-    let wasGuess = isStranger
-    try {
-      const found = await lookUp(header, token)
-      wasGuess = false
-      return actorOf(found, contract, now())
-    } catch (error) {
-      wasGuess &&= isGuess(error)
-      throw error
-    } finally {
-      if (isStranger && !wasGuess) strangers?.welcome(ip)
+    const judged = async (): Promise<Known> => {
+      if (token === undefined)
+        throw invalidToken('Authorization must be sent once, as Bearer and a key or token')
+      // Where this had to wait, another may have had the same looked up meanwhile.
+      return atHand(header, now()) ?? lookUp(header, token)
     }
+    const isStranger = strangers !== undefined && !known.has(header)
+    const found = await (isStranger ? strangers.attempt(ip, judged) : judged())
+    return actorOf(found, contract, now())
   }
 
   /** One look-up for all who wait for the same. */
@@ -224,7 +226,8 @@ function isRepeated(rawHeaders: readonly string[]): boolean {
 
 const nounOf = { key: 'API key', client: 'token', person: 'token' } as const
 
-function isGuess(error: unknown): boolean {
+/** Whether a look-up was refused because there is no such key or token. */
+export function isGuess(error: unknown): boolean {
   return error instanceof DirectoryError && error.code === 'unauthenticated'
 }
 

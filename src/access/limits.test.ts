@@ -4,8 +4,14 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { type Answer, startApp, type TestApp } from '../../test/app.ts'
 import type { Config } from '../config.ts'
 import type { Scope } from '../directory/actor.ts'
-import { newKey } from './keys.ts'
-import { failures, subjectOf } from './limits.ts'
+import type { Credentials } from '../directory/credentials.ts'
+import { DirectoryError, unavailable } from '../directory/errors.ts'
+import { createAuthenticator } from './authenticate.ts'
+import { newKey, recogniseKeys } from './keys.ts'
+import { createLimits, failures, subjectOf } from './limits.ts'
+import { createPeople } from './people.ts'
+import { createSharedSecretTokens, signSharedSecretToken } from './shared-secret.ts'
+import { type Count, countInMemory, type Rate } from './windows.ts'
 
 test.for([
   ['192.0.2.1', '192.0.2.1'],
@@ -163,6 +169,103 @@ describe.for(contracts)('the limits of %s', ([, path, keys]) => {
       expect(await started.call(`GET ${path}`, undefined, { authorization: 'x' })).toMatchObject({
         status: 401,
       })
+  })
+})
+
+const countHere = (_name: string, rate: Rate): Count => countInMemory(rate, Date.now)
+
+/** As Redis does: what it answers comes later. */
+function countElsewhere(name: string, rate: Rate): Count {
+  const count = countHere(name, rate)
+  return async (subject, cost) => {
+    await new Promise(setImmediate)
+    return count(subject, cost)
+  }
+}
+
+describe.for([
+  ['in this process', countHere],
+  ['elsewhere', countElsewhere],
+] as const)('credentials that nobody has seen yet, counted %s', ([, counting]) => {
+  const secret = 'a secret that is long enough: 32+'
+  const active: Credentials = { status: 'active', password: null, tokensValidFrom: 0 }
+
+  /** @param lookedUp told of each key that the store is asked for */
+  async function prepare(lookedUp: () => void = () => {}) {
+    const { store } = await start({})
+    const people = createPeople(async () => active)
+    const { strangers } = createLimits({ rate: { quota: 600, seconds: 60 }, anonymous: true, counting })
+    const find = (hash: string) => {
+      lookedUp()
+      return store.keys.find(hash)
+    }
+    const { authenticate } = createAuthenticator({
+      recognisers: [recogniseKeys({ find }), createSharedSecretTokens({ secret, people, now: Date.now })],
+      used: async () => {},
+      now: Date.now,
+      strangers,
+    })
+    /** The ids of those who are let in, and otherwise the codes of the refusals. */
+    return async (tokens: readonly string[], ip = '192.0.2.1') =>
+      Promise.all(
+        tokens.map(async (token) => {
+          const headers = { authorization: `Bearer ${token}` }
+          const raw = { method: 'GET', headers, rawHeaders: [], socket: { remoteAddress: ip } }
+          try {
+            return (await authenticate({ raw, ip }, 'community'))?.id
+          } catch (error) {
+            if (!(error instanceof DirectoryError)) throw error
+            return error.code
+          }
+        }),
+      )
+  }
+
+  const many = (count: number, of: (n: number) => string) => Array.from({ length: count }, (_, n) => of(n))
+  const wrong = (from: number) => (n: number) => `rk_${String(from + n).padStart(32, '0')}`
+  const tokensOf = (ids: readonly number[]) =>
+    Promise.all(
+      ids.map((userId) =>
+        signSharedSecretToken(secret, { userId, issuedAt: Date.now(), expiresAt: Date.now() + 60_000 }),
+      ),
+    )
+
+  test('and are good are let in, however many come at once, and leave room for as many guesses', async () => {
+    const ask = await prepare()
+    const ids = Array.from({ length: 100 }, (_, n) => n + 1)
+    expect(await ask(await tokensOf(ids))).toEqual(ids.map(String))
+    for (const n of Array(failures.quota).keys())
+      expect(await ask([wrong(n)(0)])).toEqual(['unauthenticated'])
+    expect(await ask([wrong(30)(0), ...(await tokensOf([101]))])).toEqual(['rate_limited', 'rate_limited'])
+    expect(await ask(await tokensOf([101]), '192.0.2.2')).toEqual(['101'])
+  })
+
+  test('and come on many connections at once are let in on each, and looked up once', async () => {
+    let lookUps = 0
+    const ask = await prepare(() => lookUps++)
+    const made = newKey({ id: 'key_a', name: 'a', scopes: ['read'], createdAt: 1, expiresAt: null })
+    await app?.store.keys.add(made.key, made.hash)
+    expect(await ask(many(64, () => made.secret))).toEqual(many(64, () => 'key_a'))
+    expect(lookUps).toBe(1)
+  })
+
+  test('and are wrong are looked up so many at once, and then no more', async () => {
+    let lookUps = 0
+    const ask = await prepare(() => lookUps++)
+    const answers = await ask(many(200, wrong(0)))
+    expect(answers.filter((code) => code === 'unauthenticated')).toHaveLength(failures.quota)
+    expect(answers.filter((code) => code === 'rate_limited')).toHaveLength(200 - failures.quota)
+    expect(lookUps).toBe(failures.quota)
+  })
+
+  test('and can not be looked up now are no guesses', async () => {
+    let away = true
+    const ask = await prepare(() => {
+      if (away) throw unavailable('away')
+    })
+    expect(new Set(await ask(many(100, wrong(0))))).toEqual(new Set(['unavailable']))
+    away = false
+    expect(await ask([wrong(0)(0), ...(await tokensOf([1]))])).toEqual(['unauthenticated', '1'])
   })
 })
 

@@ -1,7 +1,8 @@
 import { isIP } from 'node:net'
 import type { Actor } from '../directory/actor.ts'
 import { type DirectoryError, rateLimited } from '../directory/errors.ts'
-import type { Strangers } from './authenticate.ts'
+import { createTurns } from '../directory/turns.ts'
+import { isGuess, type Strangers } from './authenticate.ts'
 import type { Count, Rate, Standing } from './windows.ts'
 
 /** Where a caller stands, for the headers of the answer. */
@@ -25,6 +26,12 @@ export interface LimitsOptions {
 /** How often an address may bring what is no key: enough for mistakes, and no speed to guess at. */
 export const failures = { name: 'failures', quota: 30, seconds: 60 } as const
 
+/**
+ * What an address brings that is not known yet is looked up so much of at a time. What is good counts for nothing,
+ * so it has to wait and is not refused, unless there is much of it, or what it waits for takes too long.
+ */
+const lookUps = { atOnce: failures.quota, maxWaiting: 1_000, patience: 5_000 } as const
+
 /** Limits what each caller asks: with credentials wherever it comes from, and without any an address. */
 export function createLimits({ rate, anonymous, counting }: LimitsOptions) {
   const policy: Policy = { name: 'default', ...rate }
@@ -32,12 +39,25 @@ export function createLimits({ rate, anonymous, counting }: LimitsOptions) {
   const ofAddresses = counting('address', rate)
   const ofFailures = counting('failure', failures)
 
+  const turn = createTurns({ ...lookUps, refuse: () => rateLimited(1) })
+
   const strangers: Strangers = {
-    admit(ip) {
-      const standing = ofFailures(subjectOf(ip), 1)
-      return standing instanceof Promise ? standing.then(refuseFailures) : refuseFailures(standing)
+    async attempt(ip, lookUp) {
+      const subject = subjectOf(ip)
+      const end = await turn(subject)
+      try {
+        // Only looked at: until it is known what comes of them, many at once may all be good.
+        const { used, left } = await ofFailures(subject, 0)
+        if (used >= failures.quota) throw rateLimited(secondsOf(left))
+        return await lookUp()
+      } catch (error) {
+        // Before the turn ends, so that whoever is next hears of it.
+        if (isGuess(error)) await ofFailures(subject, 1)
+        throw error
+      } finally {
+        end()
+      }
     },
-    welcome: (ip) => void ofFailures(subjectOf(ip), -1),
   }
 
   /**
@@ -88,10 +108,6 @@ export type Limits = ReturnType<typeof createLimits>
 function quotaOf(policy: Policy, standing: Standing | Promise<Standing>): Quota | Promise<Quota> {
   if (standing instanceof Promise) return standing.then(({ used, left }) => ({ policy, used, left }))
   return { policy, used: standing.used, left: standing.left }
-}
-
-function refuseFailures({ used, left }: Standing): void {
-  if (used > failures.quota) throw rateLimited(secondsOf(left))
 }
 
 /** The refusal of one who has asked for more than there was. */

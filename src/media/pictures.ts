@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import { callerGone, unavailable } from '../directory/errors.ts'
 import type { PictureKind, PictureStore } from '../directory/picture.ts'
+import { createTurns } from '../directory/turns.ts'
 import { isReference, type PictureFiles } from './files.ts'
 import { type Files, fileName, formatNames, sizes } from './formats.ts'
 import type { Renderer } from './renderer.ts'
 import { sniff } from './sniff.ts'
 import type { Spool, Spooled } from './spool.ts'
-import { createTurns } from './turns.ts'
 
 export interface PicturesOptions {
   readonly store: Pick<PictureStore, 'note'>

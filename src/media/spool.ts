@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { DirectoryError, refusal, unavailable } from '../directory/errors.ts'
+import { createTurns, type TurnsOptions } from '../directory/turns.ts'
 import { createPace } from './pace.ts'
 import { headLength } from './sniff.ts'
-import { createTurns, type TurnsOptions } from './turns.ts'
 
 /**
  * Where files that are being sent wait until they have come whole: on disk, so that they take no memory

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { DirectoryError, refusal } from '../directory/errors.ts'
+import { DirectoryError, refusal } from './errors.ts'
 import { createTurns } from './turns.ts'
 
 const refuse = () => new DirectoryError(refusal('rate_limited', 'Too many'))

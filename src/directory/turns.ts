@@ -1,4 +1,4 @@
-import { callerGone, type DirectoryError } from '../directory/errors.ts'
+import { callerGone, type DirectoryError } from './errors.ts'
 
 export interface TurnsOptions {
   /** How many of a subject may be under way. */
