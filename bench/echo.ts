@@ -27,4 +27,6 @@ const server = createServer((request, response) => {
   })
 })
 
+// As Fastify's: a connection that a generator keeps for later is not closed under it.
+server.keepAliveTimeout = 72_000
 server.listen(Number(process.env.PORT), '127.0.0.1')

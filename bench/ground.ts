@@ -1,8 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import postgres from 'postgres'
-import { checkPostgres, checkSqlite } from './check.ts'
+import { checkPostgres, checkSqlite, type Expected } from './check.ts'
 import { type PgBench, preparePgbench } from './pgbench.ts'
 import {
   checkPostgresSeeding,
@@ -28,7 +29,12 @@ export interface Ground {
   /** The folder of a directory in SQLite whose server has stopped. */
   readonly folderOf: (users: number) => string
   readonly spareFolder: string
-  /** Stops the servers of Roster and checks what they were told. @returns what was checked, in words */
+  /**
+   * Stops all servers, and waits until PostgreSQL has done what they left it to do; each is started again when it
+   * is asked for.
+   */
+  readonly rest: () => Promise<void>
+  /** Stops all servers and checks what they were told. @returns what was checked, in words */
   readonly check: () => Promise<readonly string[]>
   readonly clear: () => Promise<void>
 }
@@ -39,13 +45,23 @@ export interface Directory {
   readonly updated: (answered: number, untold: number) => void
 }
 
-/** @param server an address of PostgreSQL with a database to connect to, undefined where there is none */
-export async function prepareGround(server: string | undefined): Promise<Ground> {
+/** A directory that a server can be started on, again and again. */
+interface Place {
+  /** What it is, in words. */
+  readonly about: string
+  readonly database?: string
+  readonly expected: { answered: number; untold: number }
+  readonly start: () => Promise<Target>
+  readonly check: (expected: Expected) => Promise<void>
+}
+
+/** @param address an address of PostgreSQL with a database to connect to, undefined where there is none */
+export async function prepareGround(address: string | undefined): Promise<Ground> {
   const folder = mkdtempSync(join(tmpdir(), 'roster-bench-'))
   const made = new Map<string, Promise<unknown>>()
-  const running = new Set<Target>()
+  const running = new Map<string, Promise<Target>>()
+  const places: Place[] = []
   const databases = new Set<string>()
-  const checks: (() => Promise<string | undefined>)[] = []
 
   /** Makes each thing once. */
   function once<T>(name: string, make: () => Promise<T>): Promise<T> {
@@ -54,46 +70,37 @@ export async function prepareGround(server: string | undefined): Promise<Ground>
     return existing as Promise<T>
   }
 
-  async function started(starting: Promise<Target>): Promise<Target> {
-    const target = await starting
-    running.add(target)
-    return target
+  /** Starts each server that does not run. */
+  function server(name: string, start: () => Promise<Target>): Promise<Target> {
+    const existing = running.get(name) ?? start()
+    running.set(name, existing)
+    return existing
   }
 
   async function createDatabase(name: string): Promise<string> {
-    if (server === undefined) throw new Error('There is no PostgreSQL')
-    const sql = postgres(server, { max: 1, onnotice: () => {} })
+    if (address === undefined) throw new Error('There is no PostgreSQL')
+    const sql = postgres(address, { max: 1, onnotice: () => {} })
     await sql.unsafe(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
     await sql.unsafe(`CREATE DATABASE ${name}`)
     await sql.end()
     databases.add(name)
-    return Object.assign(new URL(server), { pathname: `/${name}` }).href
+    return Object.assign(new URL(address), { pathname: `/${name}` }).href
   }
 
-  async function roster(what: 'sqlite' | 'postgres', users: number, named: boolean): Promise<Directory> {
-    const expected = { answered: 0, untold: 0 }
-    const count = (answered: number, untold: number) => {
-      expected.answered += answered
-      expected.untold += untold
+  async function sqlite(users: number, named: boolean): Promise<Place> {
+    await once('seeding of SQLite', () => checkSqliteSeeding(join(folder, 'seeding')))
+    const at = named ? `${folderOf(users)}-named` : folderOf(users)
+    await seedSqlite(at, users)
+    if (named) nameSqlite(at)
+    return {
+      about: `sqlite with ${whole(users)} users`,
+      expected: { answered: 0, untold: 0 },
+      start: () => startRoster({ folder: at }),
+      check: (expected) => checkSqlite(at, expected),
     }
-    const told = () =>
-      expected.answered > 0
-        ? `${whole(expected.answered)} updates on ${what} with ${whole(users)} users`
-        : undefined
-    if (what === 'sqlite') {
-      await once('seeding of SQLite', () => checkSqliteSeeding(join(folder, 'seeding')))
-      const at = named ? `${folderOf(users)}-named` : folderOf(users)
-      await seedSqlite(at, users)
-      if (named) nameSqlite(at)
-      const target = await started(startRoster({ folder: at }))
-      if (named) await readToSearch(target)
-      checks.push(async () => {
-        await stop(target)
-        await checkSqlite(at, expected)
-        return told()
-      })
-      return { target, updated: count }
-    }
+  }
+
+  async function postgresql(users: number, named: boolean): Promise<Place> {
     await once('seeding of PostgreSQL', async () =>
       checkPostgresSeeding(await createDatabase('roster_bench_seeding')),
     )
@@ -101,21 +108,43 @@ export async function prepareGround(server: string | undefined): Promise<Ground>
     const url = await createDatabase(database)
     await seedPostgres(url, users)
     if (named) await namePostgres(url)
-    const target = await started(startRoster({ url }))
-    if (named) await readToSearch(target)
-    checks.push(async () => {
-      await stop(target)
-      await checkPostgres(url, expected)
-      return told()
+    return {
+      about: `postgres with ${whole(users)} users`,
+      database,
+      expected: { answered: 0, untold: 0 },
+      start: () => startRoster({ url }),
+      check: (expected) => checkPostgres(url, expected),
+    }
+  }
+
+  async function roster(what: 'sqlite' | 'postgres', users: number, named = false): Promise<Directory> {
+    const name = `roster ${what} ${users}${named ? ' named' : ''}`
+    const place = await once(name, async () => {
+      const made = await (what === 'sqlite' ? sqlite : postgresql)(users, named)
+      places.push(made)
+      return made
     })
-    return { target, database, updated: count }
+    const target = await server(name, async () => {
+      const started = await place.start()
+      if (named) await readToSearch(started)
+      return started
+    })
+    const { database, expected } = place
+    return {
+      target,
+      ...(database !== undefined && { database }),
+      updated(answered, untold) {
+        expected.answered += answered
+        expected.untold += untold
+      },
+    }
   }
 
   async function jsonServer(users: number): Promise<Target> {
     const at = join(folder, `json-${users}`)
     mkdirSync(at, { recursive: true })
     seedJson(join(at, 'db.json'), users)
-    return started(startJsonServer(join(at, 'db.json')))
+    return startJsonServer(join(at, 'db.json'))
   }
 
   async function pgbench(): Promise<PgBench> {
@@ -132,36 +161,46 @@ export async function prepareGround(server: string | undefined): Promise<Ground>
     await answer.arrayBuffer()
   }
 
-  async function stop(target: Target): Promise<void> {
-    running.delete(target)
-    await target.stop()
+  async function rest(): Promise<void> {
+    for (const target of running.values()) await (await target).stop()
+    running.clear()
+    if (address === undefined) return
+    const sql = postgres(address, { max: 1, onnotice: () => {} })
+    const isCleaning = async () => {
+      const [row] =
+        await sql`SELECT count(*) AS n FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'`
+      return Number(row?.n) > 0
+    }
+    while (await isCleaning()) await pause(200)
+    await sql`CHECKPOINT`
+    await sql.end()
   }
 
   const folderOf = (users: number) => join(folder, `sqlite-${users}`)
   return {
-    echo: () => once('echo', () => started(startEcho())),
-    layer: (name) => once(`layer ${name}`, () => started(startLayer(name))),
-    roster: (what, users, named = false) =>
-      once(`roster ${what} ${users}${named ? ' named' : ''}`, () => roster(what, users, named)),
-    jsonServer: (users) => once(`json-server ${users}`, () => jsonServer(users)),
+    echo: () => server('echo', startEcho),
+    layer: (name) => server(`layer ${name}`, () => startLayer(name)),
+    roster,
+    jsonServer: (users) => server(`json-server ${users}`, () => jsonServer(users)),
     async dropJsonServer(users) {
-      const target = (await made.get(`json-server ${users}`)) as Target
-      made.delete(`json-server ${users}`)
-      running.delete(target)
-      await target.kill()
+      const target = await running.get(`json-server ${users}`)
+      running.delete(`json-server ${users}`)
+      await target?.kill()
     },
     pgbench: () => once('pgbench', pgbench),
     folderOf,
     spareFolder: join(folder, 'spare'),
+    rest,
     async check() {
-      const told: (string | undefined)[] = []
-      for (const check of checks.splice(0)) told.push(await check())
-      return told.filter((words) => words !== undefined)
+      await rest()
+      const told = places.filter(({ expected }) => expected.answered > 0)
+      for (const { expected, check } of places) await check(expected)
+      return told.map(({ about, expected }) => `${whole(expected.answered)} updates on ${about}`)
     },
     async clear() {
-      await Promise.all([...running].map((target) => target.kill()))
-      if (server !== undefined && databases.size > 0) {
-        const sql = postgres(server, { max: 1, onnotice: () => {} })
+      await Promise.all([...running.values()].map(async (target) => (await target).kill()))
+      if (address !== undefined && databases.size > 0) {
+        const sql = postgres(address, { max: 1, onnotice: () => {} })
         for (const name of databases) await sql.unsafe(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
         await sql.end()
       }

@@ -76,8 +76,9 @@ function rateSection({ rated }: Results, chart: string): string {
   return `
 ## Latency at half of the peak
 
-Requests leave at a fixed rate, half of what the server reached above, whether answers come or not (\`loadtest\`), and
-a request's time starts when it was due: nothing is hidden by a generator that waits. The last column is how late the
+Each server has the machine to itself and is warm. Requests leave at a fixed rate, half of what the server reached above,
+whether answers come or not (\`loadtest\`), and a request's time starts when it was due: nothing is hidden by a generator
+that waits. What the echo has is what the machine itself does to everybody. The last column is how late the
 generator itself was (p99), which is in the other columns too. Milliseconds. Pages beside updates, and these beside
 them, leave at 500 a second each. Beside sign-ins, 50 people sign in at
 once, and when all have been answered the next 50, from a process that takes its part of the processors too.

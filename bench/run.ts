@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
+import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import postgres from 'postgres'
 import { besideSignIns } from './beside.ts'
@@ -97,8 +98,8 @@ async function measure(on: Ground): Promise<Results> {
       if (round > 0) samples.get(scenario.name)?.push(sample)
     }
   }
-  const rated = await measureRates(on, chosen, samples)
   const memory = await measureMemory(on, chosen)
+  const rated = await measureRates(on, chosen, samples)
   progress('checking the change logs')
   const checked = await on.check()
   const start = matches({ what: 'sqlite', kind: 'start' }, only) ? await measureStart(on, chosen) : undefined
@@ -123,7 +124,10 @@ function isPossible({ what }: Scenario): boolean {
   return what !== 'pgbench' || !missing.includes('pgbench')
 }
 
-/** Latency at half of the rate that each reached under full load. */
+/**
+ * Latency at half of the rate that each reached under full load, of a server that has the machine to itself:
+ * what the others left to be done, in PostgreSQL and on the disk, would stop it now and then.
+ */
 async function measureRates(
   on: Ground,
   chosen: readonly Scenario[],
@@ -131,24 +135,31 @@ async function measureRates(
 ): Promise<Map<string, Rated>> {
   const rated = new Map<string, Rated>()
   const wanted = chosen.filter(({ what, kind, users }) => {
-    const isRoster = what === 'sqlite' || what === 'postgres'
+    const isServer = what === 'echo' || what === 'sqlite' || what === 'postgres'
     const isPage = users === 1_000_000 && (kind === 'filter' || kind === 'common' || kind === 'sort')
-    const isWanted = isSearch(kind)
     const isOne = (kind === 'patch' || kind === 'get') && users === 1000
-    return isRoster && (isOne || isPage || isWanted) && matches({ what, kind: 'rate' }, only)
+    return isServer && (isOne || isPage || isSearch(kind)) && matches({ what, kind: 'rate' }, only)
   })
-  for (const { name, what, kind, users } of wanted) {
+  for (const scenario of wanted) {
+    const { name, what, kind, users } = scenario
     progress(`at half of the peak: ${name}`)
+    await startAlone(on, scenario)
     const peak = median((samples.get(name) ?? []).map(({ requests, seconds }) => requests / seconds))
-    const { target, updated } = await on.roster(what as 'sqlite' | 'postgres', users, isSearch(kind))
     const request = requestOf(kind as 'patch' | 'get' | 'filter', users)
     const times = { rate: Math.round(peak / 2), seconds: quick ? 1 : 10 }
+    if (what === 'echo') {
+      rated.set(name, await loadAtRate(await on.echo(), request, times))
+      continue
+    }
+    const { target, updated } = await on.roster(what as 'sqlite' | 'postgres', users, isSearch(kind))
     const found = await loadAtRate(target, request, times)
     if (kind === 'patch') updated(found.answered, 0)
     rated.set(name, found)
   }
-  for (const { name, what, users } of wanted.filter(({ kind }) => kind === 'filter')) {
+  for (const scenario of wanted.filter(({ kind }) => kind === 'filter')) {
+    const { name, what, users } = scenario
     progress(`beside updates: ${name}`)
+    await startAlone(on, scenario)
     const { target, updated } = await on.roster(what as 'sqlite' | 'postgres', users)
     const times = { rate: besideUpdates, seconds: quick ? 1 : 10 }
     const [pages, updates] = await Promise.all(
@@ -166,11 +177,20 @@ async function measureRates(
       : [{ name, request: { ...requestOf(kind, 1000), key: apiKey }, rate: found.rate }]
   })
   if (asked.length > 0) {
+    await on.rest()
     progress('at half of the peak, beside 50 sign-ins')
     const place = { folder: `${on.spareFolder}-signing`, users: 1000, seconds: quick ? 1 : 10 }
     for (const [name, found] of await besideSignIns(place, asked)) rated.set(name, found)
   }
   return rated
+}
+
+/** Ends the servers that run, and starts that of a scenario and warms it up. */
+async function startAlone(on: Ground, scenario: Scenario): Promise<void> {
+  await on.rest()
+  await scenario.measure(on, { ...loadOptions, seconds: quick ? 1 : 3 })
+  // Longer than it takes until what was updated is copied into the database.
+  await pause(1_000)
 }
 
 async function measureMemory(on: Ground, chosen: readonly Scenario[]): Promise<Results['memory']> {
@@ -207,7 +227,7 @@ async function measureStart(on: Ground, chosen: readonly Scenario[]): Promise<Re
 
 async function measureStatements(on: Ground): Promise<readonly StatementTimes[]> {
   await on.roster('sqlite', 1000)
-  await on.check()
+  await on.rest()
   return (quick ? [16] : [16, 64]).map((group) => {
     progress(`timing the writer’s statements in groups of ${group}`)
     return timeStatements(on.folderOf(1000), `${on.spareFolder}-${group}`, group)
