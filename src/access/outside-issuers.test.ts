@@ -1,4 +1,4 @@
-import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createHmac, generateKeyPairSync, type KeyObject, sign as signBytes } from 'node:crypto'
 import { exportJWK, type JWK, SignJWT } from 'jose'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Credentials } from '../directory/credentials.ts'
@@ -239,6 +239,30 @@ describe('the keys of an issuer', () => {
     now += 30_000
     published = [await publicOf(first.publicKey, 'one')]
     expect(await ask(await sign({ header: { kid: undefined }, claims: { jti: 'x' } }))).toEqual(person)
+  })
+
+  test('may have some among them that can not be used', async () => {
+    const weak = generateKeyPairSync('rsa', { modulusLength: 1024 })
+    const curve = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+    const offCurve = { kty: 'EC', crv: 'P-256', x: 'AAAA', y: 'AAAA', kid: 'off', alg: 'ES256' }
+    const signed = (input: string) =>
+      `${input}.${signBytes('sha256', Buffer.from(input), weak.privateKey).toString('base64url')}`
+    const byWeak = (header: object) => signed(`${encode({ alg: 'RS256', ...header })}.${encode(claims)}`)
+    for (const others of [[await publicOf(first.publicKey, 'one')], []]) {
+      published = [await publicOf(weak.publicKey, 'weak'), offCurve, ...others]
+      const ask = prepare()
+      const right = others.length === 0 ? 'unauthenticated' : person
+      expect(await ask(await sign())).toEqual(right)
+      expect(await ask(await sign({ header: { kid: undefined } }))).toEqual(right)
+      for (const forged of [
+        byWeak({ kid: 'weak' }),
+        byWeak({}),
+        await sign({ header: { kid: 'weak' } }),
+        await sign({ key: curve, header: { alg: 'ES256', kid: 'off' } }),
+        await sign({ key: curve, header: { alg: 'ES256', kid: undefined } }),
+      ])
+        expect(await ask(forged)).toBe('unauthenticated')
+    }
   })
 
   test('outlive an outage of the issuer for a day', async () => {

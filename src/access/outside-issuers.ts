@@ -125,6 +125,14 @@ async function verify(token: string, { url, audience }: Issuer, keys: KeySet, at
   }
 }
 
+/** By a key that can not be used nothing is signed: of one of RSA with less than 2,048 bits jose throws a TypeError. */
+function verifyBy(token: string, key: CryptoKey | Keys['keys'], options: JWTVerifyOptions) {
+  return jwtVerify(token, key, options).catch((cause: unknown) => {
+    if (cause instanceof errors.JOSEError) throw cause
+    throw new errors.JWSSignatureVerificationFailed('the key can not be used', { cause })
+  })
+}
+
 /**
  * RFC 7515, section 4.1.4: a token need not say which key it is signed with; then it may be any that fits.
  * Rejects with JWKSNoMatchingKey where there is none.
@@ -132,12 +140,12 @@ async function verify(token: string, { url, audience }: Issuer, keys: KeySet, at
 async function verifyByAny(token: string, keys: Keys['keys'], options: JWTVerifyOptions) {
   const isNone = (error: unknown) => error instanceof errors.JWSSignatureVerificationFailed
   try {
-    return await jwtVerify(token, keys, options)
+    return await verifyBy(token, keys, options)
   } catch (error) {
     if (error instanceof errors.JWKSMultipleMatchingKeys) {
       for await (const key of error)
         try {
-          return await jwtVerify(token, key, options)
+          return await verifyBy(token, key, options)
         } catch (error) {
           if (!isNone(error)) throw error
         }
