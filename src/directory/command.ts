@@ -1,5 +1,5 @@
 import type { Actor } from './actor.ts'
-import type { AtOnce, Confirm, EmailChange, Secrets } from './email-change.ts'
+import type { AtOnce, Confirm, Confirmers, EmailChange, Secrets } from './email-change.ts'
 import type { Problem } from './errors.ts'
 import type { FieldName } from './fields.ts'
 import type { Patch } from './patch.ts'
@@ -149,6 +149,8 @@ export interface ChangeEmail extends Circumstances, Request {
         readonly do: 'correct'
         /** As sent, and judged as a field is. */
         readonly email: unknown
+        /** Whose word it would take if this actor asked for the address. */
+        readonly by: Confirmers
         readonly secrets: Secrets
         readonly isTaken?: boolean
       }

@@ -5,6 +5,7 @@ import type { Change, Unit } from './change.ts'
 import type { ChangeEmail, Command, Update } from './command.ts'
 import { decide } from './decide.ts'
 import {
+  type Confirmers,
   confirmableFor,
   confirmersFor,
   type EmailChange,
@@ -18,6 +19,7 @@ import { noFields, type User } from './user.ts'
 const rules = { roles: ['user'] }
 const self: Actor = { kind: 'person', id: '7', scopes: ['read', 'write'], contract: 'v1' }
 const service: Actor = { kind: 'key', id: 'k', scopes: ['read', 'write'], contract: 'v1' }
+const admin: Actor = { ...service, scopes: ['admin'] }
 const anybody: Actor = { kind: 'anonymous', id: null, scopes: [], contract: 'email' }
 
 const ann: User = {
@@ -61,7 +63,7 @@ function createRecord() {
     mails,
     /** @returns what is refused, or nothing */
     run(command: Command): string | undefined {
-      const decision = decide(user, command, rules)
+      const decision = decide(command.kind === 'create' ? undefined : user, command, rules)
       if (decision.outcome === 'commit') write(decision.unit)
       return decision.outcome === 'refused' ? decision.refusal.code : undefined
     },
@@ -95,6 +97,15 @@ function stepOf(
   }
 }
 
+/** Somebody new who is asked whether the address is theirs. */
+function welcomed(): Record_ {
+  const record = createRecord()
+  const { confirm } = request(1, '', 1)
+  const patch = { username: 'ann', email: ann.email }
+  record.run({ ...by(admin, 1), kind: 'create', id: 7, uid: ann.uid, patch, confirm })
+  return record
+}
+
 const token = (n: number, side: 'new' | 'old', tries = 0) => tokenOf(idOf(n), secretsOf(n, tries)[side])
 const undo = (n: number) => `undo-${n}-${'x'.repeat(20)}`
 
@@ -104,7 +115,7 @@ describe('whose word it takes', () => {
     [self, ['new', 'new', 'both']],
     [vouched, [undefined, 'new', 'both']],
     [service, [undefined, 'new', 'both']],
-    [{ ...service, scopes: ['admin'] }, [undefined, 'new', 'new']],
+    [admin, [undefined, 'new', 'new']],
   ] as [Actor, unknown[]][])('%o', (actor, expected) => {
     expect(emailChangeModes.map((mode) => confirmersFor(actor, mode))).toEqual(expected)
   })
@@ -118,6 +129,66 @@ describe('whose word it takes', () => {
     const command = request(1, 'b@example.com', 1, 'both')
     const decision = decide({ ...ann, email: null, email_verified: null }, command, rules)
     expect(decision).toMatchObject({ unit: { emailChanges: { put: [{ by: 'new', oldToken: null }] } } })
+  })
+})
+
+describe('a correction', () => {
+  const correct = (by: Confirmers) =>
+    ({ do: 'correct', email: 'c@example.com', by, secrets: secretsOf(1, 1) }) as const
+
+  test.each([
+    ['new', 'new', 'new', ['confirm_email', 'email_change_notice']],
+    ['new', 'both', 'both', ['confirm_email', 'confirm_email']],
+    ['both', 'new', 'both', ['confirm_email', 'confirm_email']],
+    ['both', 'both', 'both', ['confirm_email', 'confirm_email']],
+  ] as const)(
+    'of what takes the word of %s, by whose asking takes %s, takes %s',
+    (opened, asked, by, kinds) => {
+      const record = createRecord()
+      record.run(request(1, 'b@example.com', 1, opened))
+      record.mails.length = 0
+      expect(record.run(stepOf(record, 1, correct(asked), 2))).toBe(undefined)
+      expect(record.changes.get(idOf(1))).toMatchObject({
+        ...{ id: idOf(1), state: 'pending', by, oldEmail: ann.email, newEmail: 'c@example.com' },
+        ...{ requestedAt: 1, expiresAt: 2 + confirmableFor },
+      })
+      expect(record.mails.map(({ kind, to }) => [kind, to])).toEqual([
+        [kinds[0], 'c@example.com'],
+        [kinds[1], ann.email],
+      ])
+    },
+  )
+
+  test.each([
+    ['new', 'email_change_notice', 'c@example.com'],
+    ['both', 'confirm_email', ann.email],
+  ] as const)(
+    'of the address that somebody new came with replaces it, at the word of %s',
+    (by, kind, then) => {
+      const record = welcomed()
+      expect(record.changes.get(idOf(1))).toMatchObject({ by: 'new', oldEmail: null })
+      expect(record.run(stepOf(record, 1, correct(by), 2, service))).toBe(undefined)
+      expect(record.changes.get(idOf(1))).toMatchObject({ by, oldEmail: ann.email, oldVerified: false })
+      expect(record.mails.slice(1)).toMatchObject([
+        { kind: 'confirm_email', to: 'c@example.com' },
+        { kind, to: ann.email },
+      ])
+      const confirm = { do: 'confirm', token: token(1, 'new', 1), undoSecret: undo(1) } as const
+      expect(record.run(stepOf(record, 1, confirm, 3, anybody))).toBe(undefined)
+      expect(record.user().email).toBe(then)
+      const told = { kind: 'email_changed', to: ann.email, values: {} }
+      expect(record.mails.slice(3)).toMatchObject(by === 'new' ? [told] : [])
+    },
+  )
+
+  test('to the address that they have is none', () => {
+    for (const record of [welcomed(), createRecord()]) {
+      if (record.changes.size === 0) record.run(request(1, 'b@example.com', 1))
+      const kept = record.changes.get(idOf(1))
+      const asIs = { ...correct('new'), email: ann.email }
+      expect(record.run(stepOf(record, 1, asIs, 2))).toBe('invalid')
+      expect(record.changes.get(idOf(1))).toEqual(kept)
+    }
   })
 })
 
@@ -196,7 +267,7 @@ test('a log tells every step, whatever comes after what', () => {
         }
         if (what === 'request' || what === 'both')
           record.run(request(++made, next(), at, what === 'both' ? 'both' : 'new'))
-        else if (what === 'correct') step({ do: 'correct', email: next(), secrets })
+        else if (what === 'correct') step({ do: 'correct', email: next(), by: 'new', secrets })
         else if (what === 'resend') step({ do: 'resend', secrets })
         else if (what === 'cancel' || what === 'expire')
           step({ do: what }, what === 'expire' ? service : self)

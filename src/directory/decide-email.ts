@@ -26,7 +26,7 @@ export function decideStep(user: User, command: ChangeEmail): Decided {
   const { step, change } = command
   switch (step.do) {
     case 'correct': {
-      const next = correctChange(change, String(step.email), step.secrets, command.at)
+      const next = correctChange(user, change, String(step.email), step, command.at)
       return ask(user, command, next, 'corrected')
     }
     case 'resend':

@@ -186,7 +186,7 @@ export function stateAt({ state, expiresAt }: EmailChange, at: number): EmailCha
 export function openChange(
   user: User,
   newEmail: string,
-  { by, id, secrets }: Confirm,
+  { by, id, secrets }: Pick<Confirm, 'by' | 'id' | 'secrets'>,
   at: number,
 ): EmailChange {
   const change: EmailChange = {
@@ -198,14 +198,19 @@ export function openChange(
   return withTokens(change, secrets, at)
 }
 
-/** To another address: whatever was confirmed was confirmed of the address that was wrong. */
+/**
+ * To another address: as if it were opened now, since whatever was confirmed was confirmed of the address that
+ * was wrong, and whoever corrects it may have less of a say than who opened it. They never have more.
+ */
 export function correctChange(
-  change: EmailChange,
+  user: User,
+  { id, by: before, requestedAt }: EmailChange,
   newEmail: string,
-  secrets: Secrets,
+  { by, secrets }: Pick<Confirm, 'by' | 'secrets'>,
   at: number,
 ): EmailChange {
-  return withTokens({ ...change, newEmail, confirmedByNew: false, confirmedByOld: false }, secrets, at)
+  const stricter = before === 'both' ? before : by
+  return { ...openChange(user, newEmail, { by: stricter, id, secrets }, at), requestedAt }
 }
 
 /** With tokens of its own for those who have not confirmed yet; the ones before are worth nothing. */

@@ -7,6 +7,7 @@ import type { Context, Result } from './directory.ts'
 import {
   type Confirm,
   changeIdIn,
+  confirmersFor,
   type EmailChange,
   type Proof,
   proofOf,
@@ -212,14 +213,16 @@ export function createEmailChanges({
     },
 
     /**
-     * To another address: a new mail goes there, and what was confirmed is to be confirmed anew.
+     * To another address: a new mail goes there, and what was confirmed is to be confirmed anew, by those whose
+     * word it would take if the actor asked for it now, and by those whose word it took.
      * @param asked with the address as sent
      */
     correct(context: Context, asked: EmailStepAsked & { readonly email: unknown }): Promise<StepResult> {
       const { email, ...request } = asked
       const stepOn = async (): Promise<Step> => {
         const taken = typeof email === 'string' && (await isTaken(context.actor, asked.id, email))
-        return { do: 'correct', email, secrets: secretsFrom(needed()), isTaken: taken }
+        const by = confirmersFor(context.actor, needed().mode) ?? 'new'
+        return { do: 'correct', email, by, secrets: secretsFrom(needed()), isTaken: taken }
       }
       return step(context, request, stepOn, typeof email === 'string' ? { email } : undefined)
     },

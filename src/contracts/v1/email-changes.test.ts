@@ -636,6 +636,73 @@ describe('a key', () => {
     },
   )
 
+  test('corrects no change of an administrator’s at fewer words than its own would take', async () => {
+    const app = await startApp({ ...postbox.settings, emailChange: 'confirm-both' })
+    try {
+      const admin = await app.keyWith('admin')
+      const key = await app.keyWith('read', 'write')
+      for (const isOwn of [true, false]) {
+        const ann = await person(app)
+        const path = `/v1/users/${ann.uid}`
+        const by = isOwn ? await signedIn(app, ann) : key
+        const asked = await app.call(`POST ${path}/email-changes`, { email: address() }, admin)
+        const { id } = asked.body as Change
+        await postbox.next(ann.email)
+        const email = address('thief')
+        expect(await app.call(`PATCH ${path}/email-changes/${id}`, { email }, by)).toMatchObject({
+          ...{ status: 200, body: { id, email, old_email: ann.email, confirmation_by: ['new', 'old'] } },
+        })
+        const half = await confirm(app, path, { id }, await postbox.token(email))
+        expect(half).toMatchObject({ status: 200, body: { state: 'pending', confirmed_by: ['new'] } })
+        // The administrator's word counts where it is asked for, not where somebody else was to be heard.
+        const corrected = address()
+        expect(
+          await app.call(`PATCH ${path}/email-changes/${id}`, { email: corrected }, admin),
+        ).toMatchObject({ body: { confirmed_by: [], confirmation_by: ['new', 'old'] } })
+        expect(await app.call(`GET ${path}`, undefined, admin)).toMatchObject({ body: { email: ann.email } })
+      }
+    } finally {
+      await app.close()
+    }
+  })
+
+  test.each(['confirm-new', 'confirm-both'] as const)(
+    'corrects no address that somebody new came with unless that one is told, with %s',
+    async (emailChange) => {
+      const settings = { jwtSecret: 'a secret of thirty-two characters', emailChange }
+      const app = await startApp({ ...postbox.settings, ...settings })
+      try {
+        const email = address('new')
+        const account = { username: `new${++made}`, email, password: 'Correct-horse-1' }
+        const admin = await app.keyWith('admin')
+        const { body } = await app.call('POST /api/v2/account/create/', account, admin)
+        const { uid } = (await app.store.get((body as { id: number }).id)) ?? {}
+        const path = `/v1/users/${uid}`
+        const key = await app.keyWith('read', 'write')
+        const { data } = (await app.call(`GET ${path}/email-changes`, undefined, key)).body as {
+          data: [Change]
+        }
+        const [{ id }] = data
+        await postbox.next(email)
+        const thief = address('thief')
+        const isBoth = emailChange === 'confirm-both'
+        const corrected = await app.call(`PATCH ${path}/email-changes/${id}`, { email: thief }, key)
+        expect(corrected).toMatchObject({
+          ...{ status: 200, body: { old_email: email, confirmation_by: isBoth ? ['new', 'old'] : ['new'] } },
+        })
+        const notice = await postbox.next(email)
+        expect(notice.raw).toContain(isBoth ? 'token=' : 'about to be changed')
+        const confirmed = await confirm(app, path, { id }, await postbox.token(thief))
+        expect(confirmed).toMatchObject({ body: { state: isBoth ? 'pending' : 'confirmed' } })
+        const now = isBoth ? email : thief
+        expect(await app.call(`GET ${path}`, undefined, key)).toMatchObject({ body: { email: now } })
+        if (!isBoth) expect((await postbox.next(email)).raw).toContain('Your address was changed')
+      } finally {
+        await app.close()
+      }
+    },
+  )
+
   test('of an administrator stands in for an old mailbox that nobody reads any more', async () => {
     const app = await startApp({ ...postbox.settings, emailChange: 'confirm-both' })
     try {
