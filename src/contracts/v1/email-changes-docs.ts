@@ -24,6 +24,9 @@ const params = object({ id })
 const ofChange = object({ id, change_id: { type: 'string', description: 'The id of the change' } })
 const once = { headers: conditions(key), querystring }
 const answered = (description: string) => ({ response: { 200: { ...change, description }, ...refused } })
+const { old_email: _, ...toReader } = change.properties
+/** To whoever reads a mail. */
+const byMail = { response: { 200: { ...object(toReader), description: 'The change' }, ...refused } }
 const sent = object({ email: { ...address, description: 'The new address' } })
 const token = object({ token: { type: 'string', description: 'What the link in the mail carries' } })
 
@@ -77,7 +80,7 @@ export const emailChangeDocs = {
     params: ofChange,
     summary: 'Confirm a change by what was mailed; no other credentials are needed',
     body: token,
-    ...answered('The change'),
+    ...byMail,
   },
   revert: {
     ...common,
@@ -85,6 +88,6 @@ export const emailChangeDocs = {
     params: ofChange,
     summary: 'Undo a change by what was mailed to the old address; tokens issued before end',
     body: token,
-    ...answered('The change'),
+    ...byMail,
   },
 } as const

@@ -424,8 +424,8 @@ describe('a link', () => {
       roster.call(`POST ${ann.path}/email-changes/${id}/${name}${query}`, { token }, headers)
     async function isTried(name: string, token: string, changes: object) {
       const before = await roster.everything()
-      const body = { dry_run: true, status: 200, user: null, changes }
-      expect(await step(name, token, '?dry_run=true')).toMatchObject({ status: 200, body })
+      const tried = await step(name, token, '?dry_run=true')
+      expect([tried.status, tried.body]).toEqual([200, { dry_run: true, status: 200, user: null, changes }])
       expect(await step(name, `${token}x`, '?dry_run=true')).toMatchObject({ status: 400, body: useless })
       const headers = { 'if-match': '"999"', 'if-none-match': '*', 'idempotency-key': 'mine' }
       expect(await step(name, token, '?dry_run=yes&x=1', headers)).toMatchObject({
@@ -439,10 +439,16 @@ describe('a link', () => {
         },
       })
       expect(await roster.everything()).toEqual(before)
-      expect(await step(name, token)).toMatchObject({ status: 200 })
+      const done = await step(name, token)
+      expect(done).toMatchObject({ status: 200, body: { id, email } })
+      expect(done.body).not.toHaveProperty('old_email')
     }
-    await isTried('confirm', await postbox.token(email), { email: { old, new: email } })
-    await isTried('revert', await postbox.token(old), { email: { old: email, new: old } })
+    const change = (state: string) => ({ email_change: { new: state } })
+    await isTried('confirm', await postbox.token(email), { email: { new: email }, ...change('confirmed') })
+    const later = address('later')
+    const next = (await ann.call('POST /email-changes', { email: later })).body as Change
+    expect((await confirm(roster, ann.path, next, await postbox.token(later))).status).toBe(200)
+    await isTried('revert', await postbox.token(old), { email: { new: old }, ...change('reverted') })
   })
 
   test('is counted as a guess for nothing that does not lie with its token', async () => {

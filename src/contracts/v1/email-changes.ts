@@ -65,9 +65,8 @@ export function createEmailChangeRoutes({ directory, ids, limits, publicUrl }: E
       const shown = { token: String(values.token), userId, changeId }
       const asked = { requestId: request.id, contract: request.actor.contract, dryRun }
       const result = await limits.tryToken(request.ip, () => emailChanges[step](asked, shown))
-      // Who reads somebody's mail is not shown their record.
-      if (dryRun) return sendPreview(reply, { ...previewOf(result, encodeUser), user: null })
-      return result.change && encodeChange(result.change)
+      if (dryRun) return sendPreview(reply, previewToReader(result))
+      return result.change && encodeToReader(result.change)
     }
   }
 
@@ -153,4 +152,19 @@ function encodeChange(change: EmailChange) {
     ended_at: time(change.endedAt),
     undo_until: time(change.undoUntil),
   }
+}
+
+/** Who reads a mail may not be who was meant, or not any more: of the record they are shown nothing, as it is or was. */
+function encodeToReader(change: EmailChange) {
+  const { old_email: _, ...told } = encodeChange(change)
+  return told
+}
+
+/** As little of what would come, so nothing of what it would replace. */
+function previewToReader(result: StepResult) {
+  const { fields = {} } = result
+  const told = (['email', 'email_change'] as const)
+    .filter((name) => fields[name] !== undefined)
+    .map((name) => [name, { new: fields[name]?.[1] }])
+  return { ...previewOf(result, encodeUser), user: null, changes: Object.fromEntries(told) }
 }
