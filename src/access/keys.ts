@@ -84,9 +84,10 @@ const shape = /^rk_[0-9A-Za-z]{32}$/
 /** Knows the bearer tokens that are API keys. */
 export function recogniseKeys({ find }: Pick<KeyStore, 'find'>): Recogniser {
   return {
-    recognises: (token) => token.startsWith('rk_'),
+    // As a whole: an access token is random, and may begin with the same letters.
+    recognises: (token) => shape.test(token),
     async find(secret) {
-      const key = shape.test(secret) ? await find(hashOf(secret)) : undefined
+      const key = await find(hashOf(secret))
       if (key === undefined) throw invalidToken('There is no such API key')
       const { id, scopes, expiresAt, revokedAt } = key
       const ended = revokedAt === null ? undefined : 'The API key has been revoked'

@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import type { Credentials } from '../directory/credentials.ts'
 import type { Document } from '../directory/document.ts'
-import { hashOf } from './authenticate.ts'
+import { createAuthenticator, hashOf } from './authenticate.ts'
+import { recogniseKeys } from './keys.ts'
 import { createAdapter } from './oauth-adapter.ts'
 import { recogniseAccessTokens } from './oauth-tokens.ts'
 import { createPeople } from './people.ts'
+import { createPersonTokens } from './person-tokens.ts'
 
 /**
  * Somebody's tokens are ended while something is being made from what was good a moment ago: here the
@@ -46,6 +48,32 @@ describe('an access token that was made after all of the person’s were ended',
     const grant = documentOf({ kind: 'Grant', id: 'g', group: 'g', userId: 1, createdAt: allowedAt })
     const { find } = recogniseAccessTokens(given([access, grant], at + 1_000))
     expect((await find(token)).ended).toBe(ended)
+  })
+})
+
+describe('an access token of whatever characters', () => {
+  test.for(['rk_', 'rt_', 'ey_', '___'])('is known as one where it begins with %s', async (start) => {
+    const token = start.padEnd(43, 'x')
+    const kept = documentOf({
+      ...{ kind: 'ClientCredentials', id: token },
+      payload: { clientId: 'client_a', scope: 'read' },
+    })
+    const sources = given([kept], at)
+    const { authenticate } = createAuthenticator({
+      recognisers: [
+        recogniseKeys({ find: async () => undefined }),
+        recogniseAccessTokens(sources),
+        createPersonTokens(sources),
+      ],
+      used: async () => {},
+      now: () => at,
+    })
+    const headers = { authorization: `Bearer ${token}` }
+    const raw = { method: 'GET', headers, rawHeaders: [], socket: { remoteAddress: '' } }
+    expect(await authenticate({ raw, ip: '192.0.2.1' }, 'v1')).toMatchObject({
+      kind: 'client',
+      id: 'client_a',
+    })
   })
 })
 
