@@ -21,9 +21,10 @@ export interface AvatarRoutesOptions {
 
 /** The list that the caller chooses the avatar from. */
 export function createAvatarRoutes({ directory, people, pictures }: AvatarRoutesOptions) {
-  async function owner(request: FastifyRequest): Promise<number> {
+  /** @param read as the directory is asked for who may change the list, or is shown it */
+  async function owner(request: FastifyRequest, read: 'basis' | 'view' = 'basis'): Promise<number> {
     const id = personOf(request)
-    const user = await directory.view(context(request), id)
+    const user = await directory[read](context(request), id)
     if (user.status === 'blocked') throw new DirectoryError(accountBlocked)
     return id
   }
@@ -52,7 +53,7 @@ export function createAvatarRoutes({ directory, people, pictures }: AvatarRoutes
 
   return {
     list: async (request: FastifyRequest) => {
-      const id = await owner(request)
+      const id = await owner(request, 'view')
       const all = await directory.avatars(context(request), id)
       const page = decodePage(request.query as Parameters<typeof decodePage>[0])
       const shown = all.slice(page.offset, page.offset + page.limit)
@@ -64,6 +65,7 @@ export function createAvatarRoutes({ directory, people, pictures }: AvatarRoutes
     },
 
     add: async (request: FastifyRequest, reply: FastifyReply) => {
+      // Nobody's files are taken who may not change anything.
       const id = await owner(request)
       return receive([request, reply], pictures, ['avatar'], async ({ fields, pictures: came, problems }) => {
         const given = came.get('avatar')

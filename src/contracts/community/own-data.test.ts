@@ -1,6 +1,10 @@
+import { readdirSync } from 'node:fs'
+import type { OutgoingHttpHeaders } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { sendBytes } from '../../../test/app.ts'
 import { type Community, faultsOf, formData, startCommunity } from '../../../test/community.ts'
 import { authorize, client, createBrowser, password, person, serviceToken } from '../../../test/oauth.ts'
+import { pictureIn } from '../../media/samples.ts'
 
 /** Every route of one's own data, with tokens of the authorization server. */
 
@@ -40,7 +44,16 @@ async function tokenWith(scope: string) {
   return { authorization: `Bearer ${access_token}` }
 }
 
-type Line = readonly [line: string, body: unknown, status: number]
+const picture = await pictureIn('png', 32, 32)
+const form = new FormData()
+form.set('avatar', new Blob([new Uint8Array(picture)], { type: 'image/png' }), 'a.png')
+const files = new Response(form)
+const filed = {
+  body: Buffer.from(await files.arrayBuffer()),
+  headers: { 'content-type': String(files.headers.get('content-type')) },
+}
+
+type Line = readonly [line: string, body: unknown, status: number, headers?: OutgoingHttpHeaders]
 const reads: readonly Line[] = [
   ['GET /api/v2/user/me/', undefined, 200],
   ['GET /api/v2/user/me/avatar/', undefined, 200],
@@ -51,20 +64,28 @@ const reads: readonly Line[] = [
 /** The last ones end the token, or the person. */
 const writes: readonly Line[] = [
   ['PATCH /api/v2/user/:id/', { bio: 'New' }, 200],
+  ['PATCH /api/v2/user/:id/', filed.body, 200, filed.headers],
   ['PUT /api/v2/user/:id/', { username: 'mira' }, 200],
+  ['POST /api/v2/user/avatar/', { avatar_base64: `image/png;base64,${picture.toString('base64')}` }, 201],
   ['PATCH /api/v2/user/:id/settings/', { qa_frequency: 0 }, 200],
   ['PATCH /api/v2/user/:id/change_password/', { password, new_password: next }, 204],
   ['DELETE /api/v2/user/:id/', undefined, 204],
 ]
+/** The files of pictures, those that are kept and those that are being sent. */
+const pictures = () =>
+  readdirSync(roster.folder, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    /^(media|uploads)/.test(name),
+  )
 const to = (line: string, of: number) => line.replace(':id', String(of))
 const hasId = ([line]: Line) => line.includes(':id')
 
 /** Does what a person with these scopes may do with what is theirs. */
 async function doAll(lines: readonly Line[], scopes: string) {
   let own = await tokenWith(scopes)
-  for (const [line, body, status] of lines) {
+  for (const [line, body, status, headers] of lines) {
     const sent = line.startsWith('PUT') ? { username: ann.username } : body
-    expect([line, (await roster.call(to(line, id), sent, own)).status]).toEqual([line, status])
+    const answer = await roster.call(to(line, id), sent, { ...own, ...headers })
+    expect([line, answer.status]).toEqual([line, status])
     if (line.includes('password')) {
       ann = { ...ann, password: next }
       own = await tokenWith(scopes)
@@ -80,13 +101,14 @@ describe('with a token that may read and write', () => {
   test('others’ is not theirs', async () => {
     const own = await tokenWith('read write')
     const before = await roster.everything()
-    for (const [line, body] of [...reads, ...writes].filter(hasId)) {
-      const answer = await roster.call(to(line, 4), body, own)
+    for (const [line, body, , headers] of [...reads, ...writes].filter(hasId)) {
+      const all = { ...own, ...headers }
+      const answer = await roster.call(to(line, 4), body, all)
       expect([line, answer.status, faultsOf(answer)]).toEqual([
         ...[line, 403],
         ['non_field_errors: permission_denied'],
       ])
-      expect((await roster.call(to(line, 9_999), body, own)).status).toBe(404)
+      expect((await roster.call(to(line, 9_999), body, all)).status).toBe(404)
     }
     expect(await roster.everything()).toEqual(before)
   })
@@ -97,13 +119,32 @@ test('with a token that may read, a person reads what is theirs, and changes not
   for (const [line, body, status] of reads)
     expect([line, (await roster.call(to(line, id), body, own)).status]).toEqual([line, status])
   const before = await roster.everything()
-  for (const [line, body] of writes) {
-    const answer = await roster.call(to(line, id), body, own)
+  const stored = pictures()
+  for (const [line, body, , headers] of writes) {
+    const answer = await roster.call(to(line, id), body, { ...own, ...headers })
     expect([line, answer.status]).toEqual([line, 403])
     expect(answer.headers['www-authenticate']).toMatch(/error="insufficient_scope", scope="write"/)
   }
   expect(await roster.everything()).toEqual(before)
+  expect(pictures()).toEqual(stored)
 })
+
+test.for(['POST /api/v2/user/avatar/', 'PATCH /api/v2/user/:id/', 'PUT /api/v2/user/:id/'])(
+  'with a token that may read, a person is told of %s before the files have come',
+  async (line) => {
+    const { authorization } = await tokenWith('read')
+    const head = [
+      `${to(line, id)} HTTP/1.1`,
+      'Host: x',
+      'Connection: close',
+      `Authorization: ${authorization}`,
+    ]
+    const type = `Content-Type: ${filed.headers['content-type']}`
+    const length = `Content-Length: ${filed.body.length}`
+    const bytes = [...head, type, length, '', filed.body.subarray(0, 200).toString('latin1')].join('\r\n')
+    expect((await sendBytes(roster.url, bytes)).status).toBe(403)
+  },
+)
 
 test('with a token that may write, a person changes what is theirs, and is shown what came of it alone', async () => {
   const own = await tokenWith('write')
@@ -134,8 +175,8 @@ test('with a token that may not read, a person sees of everybody what nobody in 
 
 test('with a token of a service, nothing is one’s own', async () => {
   const service = await serviceToken(roster)
-  for (const [line, body] of [...reads, ...writes]) {
-    const { status, text } = await roster.call(to(line, id), body, service)
+  for (const [line, body, , headers] of [...reads, ...writes]) {
+    const { status, text } = await roster.call(to(line, id), body, { ...service, ...headers })
     expect([line, status, text]).toEqual([
       ...[line, 403],
       expect.stringContaining('an API key or a service is none'),

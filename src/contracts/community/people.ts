@@ -66,10 +66,13 @@ export function createPeople({ directory, picturesAt, publicUrl }: PeopleOptions
       throw new DirectoryError(refusal('forbidden', 'A user can only update their personal data'))
     },
 
-    /** The same, for what the record itself does not judge: who is blocked is `forbidden`. */
-    async active(request: FastifyRequest<ById>): Promise<number> {
+    /**
+     * The same, for what the record itself does not judge: who is blocked is `forbidden`.
+     * @param read `basis` where who may not update the record is `forbidden` too
+     */
+    async active(request: FastifyRequest<ById>, read: 'basis' | 'view' = 'view'): Promise<number> {
       const id = await self.own(request)
-      const user = await directory.view(context(request), id)
+      const user = await directory[read](context(request), id)
       if (user.status === 'blocked') throw new DirectoryError(accountBlocked)
       return id
     },

@@ -54,7 +54,7 @@ export function createProfile({ directory, people, pictures }: ProfileOptions) {
     (required: readonly FieldName[]) => async (request: FastifyRequest<ById>, reply: FastifyReply) => {
       // Nobody's files are taken who may not change anything.
       const brings = streamed.test(request.headers['content-type'] ?? '')
-      const id = await (brings ? people.active : people.own)(request)
+      const id = await (brings ? people.active(request, 'basis') : people.own(request))
       const { problems: wrong, ...preconditions } = decodePreconditions(request)
       const from = [request, reply] as const
       return receive(from, pictures, pictureKinds, async ({ fields, pictures: came, problems: unfit }) => {
