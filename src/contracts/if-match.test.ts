@@ -183,6 +183,7 @@ test.for<[line: string, body: object, status: 412 | 400]>([
   ['POST /api/v2/user/avatar/', {}, 400],
   ['POST /api/v2/user/:id/confirm_email/', { new_email: 'x@example.org', validation_code: 'x' }, 400],
   ['POST /api/v2/account/verify/', { validation_code: 'x' }, 400],
+  ['POST /api/v2/account/recover/', { email: 'x@example.org' }, 400],
   ['POST /api/v2/account/reset/', { validation_code: 'x', password: 'Staple-of-the-horse-2' }, 400],
 ])('%s is 412 where somebody came first, or says that nobody could have', async ([line, body, status]) => {
   const { id } = await somebody()

@@ -17,7 +17,8 @@ export function createRecoveryRoutes({ recovery, tokens }: RecoveryOptions) {
     /** The answer is the same whether anybody has the address. */
     recover: async (request: FastifyRequest, reply: FastifyReply) => {
       const { texts, ignored, problems } = await readTexts(request, ['email'])
-      if (texts.email === undefined) throw invalid(problems)
+      const all = [...conditionsOf(request), ...problems]
+      if (texts.email === undefined || all.length > 0) throw invalid(all)
       await recovery.request(texts.email, request.ip)
       tellIgnored(reply, ignored)
       return reply.code(204).send()
