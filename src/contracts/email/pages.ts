@@ -1,4 +1,4 @@
-import { alertOf, errorPage, escapeHtml, type Page, page } from '../html.ts'
+import { errorPage, escapeHtml, type Page, page } from '../html.ts'
 
 /** What people see who follow a link of a mail. Looking changes nothing: programs look at links before people do. */
 export interface AskPage {
@@ -6,26 +6,23 @@ export interface AskPage {
   readonly token: string
   /** The new address. */
   readonly email: string
-  readonly alert?: string | undefined
 }
 
-export function confirmPage({ token, email, alert }: AskPage): Page {
+export function confirmPage({ token, email }: AskPage): Page {
   return ask({
     title: 'Confirm the new address',
     says: `From now on, <strong>${escapeHtml(email)}</strong> is to be the address of your account.`,
     button: 'Confirm',
     token,
-    alert,
   })
 }
 
-export function undoPage({ token, email, alert }: AskPage): Page {
+export function undoPage({ token, email }: AskPage): Page {
   return ask({
     title: 'Undo the change of address',
     says: `Your account gets its old address back in place of <strong>${escapeHtml(email)}</strong>, and everybody who is signed in to it has to sign in again.`,
     button: 'Undo the change',
     token,
-    alert,
   })
 }
 
@@ -35,19 +32,18 @@ interface Asking {
   readonly says: string
   readonly button: string
   readonly token: string
-  readonly alert: string | undefined
 }
 
-function ask({ title, says, button, token, alert }: Asking): Page {
+function ask({ title, says, button, token }: Asking): Page {
   const body = `<h1>${title}</h1>
-${alertOf(alert)}<p>${says}</p>
+<p>${says}</p>
 <form method="post">
 <input type="hidden" name="token" value="${escapeHtml(token)}">
 <div class="actions">
 <button class="yes">${button}</button>
 </div>
 </form>`
-  return { html: page(`${alert === undefined ? '' : 'Error: '}${title}`, body), formAction: ["'self'"] }
+  return { html: page(title, body), formAction: ["'self'"] }
 }
 
 export const confirmedPage = errorPage(
