@@ -47,7 +47,7 @@ export interface ConsentPage {
 
 const scopeWords: Readonly<Record<string, string>> = {
   read: 'see your profile',
-  write: 'change your profile',
+  write: 'change your profile and e-mail address, and delete your account',
   openid: 'know who you are',
 }
 

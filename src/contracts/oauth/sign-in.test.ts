@@ -209,6 +209,21 @@ describe('a person', () => {
     expect(new URL(location ?? '').searchParams.get('code')).toMatch(/^[\w-]{43}$/)
   })
 
+  test('who is asked is told all that an app may do then', async () => {
+    const bob = await person(app)
+    const made = await client(app, { scopes: ['read', 'write'], redirect_uris: [back] })
+    const query = {
+      ...{ client_id: made.id, redirect_uri: back, response_type: 'code', scope: 'read write', state: 's' },
+    }
+    const browser = createBrowser(app.url)
+    const page = await browser.open(`/oauth/authorize?${new URLSearchParams(query)}`)
+    const { html } = await attempt({ browser, page }, bob.name, bob.password)
+    expect([...html.matchAll(/<li>(.*)<\/li>/g)].map(([, told]) => told).toSorted()).toEqual([
+      'change your profile and e-mail address, and delete your account',
+      'see your profile',
+    ])
+  })
+
   test('who is somebody else signs in as themselves, and is asked for themselves', async () => {
     const [bob, eve] = [await person(app), await person(app)]
     const begun = await begin()
