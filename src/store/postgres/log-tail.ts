@@ -6,6 +6,13 @@ export interface Position {
   readonly newest: number
   /** Whoever reads from now on sees every row up to here that there will ever be. */
   readonly settled: number
+  /** What had been committed by then, in the words of `pg_snapshot`: no row of it has a higher number than `newest`. */
+  readonly snapshot: string
+  /**
+   * Which connection it is of. On another one a snapshot tells nothing: a server that crashed or was promoted
+   * may give numbers of transactions again that were given to some that failed.
+   */
+  readonly connection: string
 }
 
 /** What may still be missing up to a number: rows of transactions that had begun by then. */
@@ -31,7 +38,7 @@ const writers = `SELECT own.transactionid::text AS xid FROM pg_locks AS own JOIN
   WHERE held.relation = 'changes'::regclass AND held.mode = 'RowExclusiveLock'
     AND own.locktype = 'transactionid' AND own.mode = 'ExclusiveLock'`
 
-/** Numbers before the first look that may be committed after it. */
+/** Numbers before the first look, or the first for long, that may be committed after it. */
 const overlap = 50_000
 
 const mostMarks = 1_000
@@ -45,8 +52,10 @@ const firstXid = 3
  */
 export function createLogTail(read: (statement: Statement) => Promise<readonly Row[]>, now = Date.now) {
   const text = `SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('changes', 'seq')), 0) AS seq,
-    pg_snapshot_xmin(pg_current_snapshot())::text AS xmin, age('${firstXid}'::xid) AS begun`
+    pg_snapshot_xmin(snapshot)::text AS xmin, age('${firstXid}'::xid) AS begun, snapshot::text,
+    pg_backend_pid() || ' ' || pg_postmaster_start_time() AS connection FROM pg_current_snapshot() AS snapshot`
   let seen: number | undefined
+  let looked = now()
   let settled = 0
   let marks: Mark[] = []
 
@@ -70,10 +79,12 @@ export function createLogTail(read: (statement: Statement) => Promise<readonly R
         mark.next <= xmin || (isOld(mark) && !under.some((xid) => isBefore(xid, mark.next)))
       for (const mark of marks) if (isOver(mark)) settled = Math.max(settled, mark.seq)
       marks = marks.filter((mark) => !isOver(mark))
-      if (before === undefined) settled = Math.max(newest - overlap, settled, 0)
-      else if (marks.length < mostMarks) marks.push({ seq: before, next, at })
+      // What came while nobody looked is not all to be looked through.
+      if (before === undefined || at - looked > longest) settled = Math.max(newest - overlap, settled, 0)
+      if (before !== undefined && marks.length < mostMarks) marks.push({ seq: before, next, at })
       seen = Math.max(newest, seen ?? 0)
-      return { newest, settled }
+      looked = at
+      return { newest, settled, snapshot: String(row?.snapshot), connection: String(row?.connection) }
     },
   }
 }
