@@ -53,6 +53,58 @@ describe('lists on PostgreSQL', () => {
     expect((await Promise.all([...first, ...others])).every(({ total }) => total === 0)).toBe(true)
   })
 
+  test('share a count that began after they were asked for, where the log has more than is looked at', async () => {
+    const { url, sql } = await databaseOfOwn()
+    const own = await open(url)
+    await all(own, [create({ first_name: 'Ann' }), create({ first_name: 'Bob' })])
+    const others = await databaseOfOwn()
+    await others.sql.unsafe('BEGIN; CREATE TABLE others (id int)')
+    let holding = false
+    const counts: PromiseWithResolvers<void>[] = []
+    const { list } = createListReader(async ({ text, parameters = [] }) => {
+      if (holding && text.includes('count(*)')) {
+        const held = Promise.withResolvers<void>()
+        counts.push(held)
+        const rows = await sql.unsafe(text, [...parameters])
+        await held.promise
+        return rows
+      }
+      return await sql.unsafe(text, [...parameters])
+    })
+    // Settled as of now, and no further for as long as the transaction is open.
+    await list(by('last_name', 'Ann'))
+    holding = true
+    await sql.unsafe("SELECT setval('changes_seq_seq', 100000)")
+    const total = async () => (await list(by('first_name', 'Ann'))).total
+    const begun = async (expected: number) => {
+      await expect.poll(() => counts.length).toBe(expected)
+      // Those who would count by themselves have had the time.
+      for (const _ of times(50, (n) => n)) await sql`SELECT`
+      expect(counts).toHaveLength(expected)
+    }
+    const early = total()
+    await begun(1)
+    await all(own, [create({ first_name: 'Ann' })])
+    const late = times(20, total)
+    await begun(1)
+    counts[0]?.resolve()
+    expect(await early).toBe(1)
+    await begun(2)
+    counts[1]?.resolve()
+    expect(new Set(await Promise.all(late))).toEqual(new Set([2]))
+    // Who shares one that fails has failed with it.
+    const next = total()
+    await begun(3)
+    const unlucky = Promise.allSettled(times(20, total))
+    await begun(3)
+    counts[2]?.resolve()
+    expect(await next).toBe(2)
+    await begun(4)
+    counts[3]?.reject(new Error('broken'))
+    for (const one of await unlucky) expect(one).toMatchObject({ reason: { message: 'broken' } })
+    expect(counts).toHaveLength(4)
+  })
+
   test('show totals that are right, whichever node writes and however late a transaction commits', async () => {
     const other = await openPostgres({ url: database.url, rules, onWarning: () => {}, connections: 2 })
     const total = async (name: string) => (await store.list(by('first_name', name))).total

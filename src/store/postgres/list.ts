@@ -63,6 +63,7 @@ const besides: ReadonlySet<Sortable> = new Set(['phone'])
 export function createListReader(read: Read) {
   const tail = createLogTail(read)
   const totals = createKept<Counted>()
+  /** Counts under way, by what they are of and how long they may take. */
   const underWay = new Map<string, Promise<Counted>>()
   const texts = new Set<string>()
   const waiting = new Set<PromiseWithResolvers<void>>()
@@ -128,30 +129,36 @@ export function createListReader(read: Read) {
   async function totalOf(query: ListQuery, few: readonly Sql[], more: Partial<Statement>): Promise<number> {
     const counting = few.length > 0 ? undefined : countingOf(query)
     if (counting === undefined) return (await count(lists.where(query, few), more)).total
-    const { key } = counting
-    const known = (await upToDate(counting)) ?? (await countedByOthers(counting))
-    if (known !== undefined) return known
-    // Before it is counted, so that what is not settled by then is told of afterwards.
-    const counted = tail.look().then(async ({ settled }) => ({
-      ...(await count(lists.where(query), more)),
-      settled,
-      countedAt: Date.now(),
-    }))
-    underWay.set(key, counted)
-    try {
-      totals.set(key, await counted)
-      return (await counted).total
-    } finally {
-      if (underWay.get(key) === counted) underWay.delete(key)
+    // Who would be given longer does not fail with who is given less.
+    const name = `${counting.key} ${more.answerWithin}`
+    const before = underWay.get(name)
+    for (;;) {
+      const known = await upToDate(counting)
+      if (known !== undefined) return known
+      const others = underWay.get(name)
+      // One that was under way already may have been begun before something that was acknowledged by then.
+      if (others === undefined || others !== before)
+        return (await (others ?? begin(counting, name, query, more))).total
+      await others.catch(() => {})
     }
   }
 
-  /** Many who ask for the same are not to count it all at once. */
-  async function countedByOthers(counting: Counting): Promise<number | undefined> {
-    const others = underWay.get(counting.key)
-    if (others === undefined) return undefined
-    await others.catch(() => {})
-    return upToDate(counting)
+  /** Counts, for all who ask for the same before it is done: many are not to do so all at once. */
+  function begin({ key }: Counting, name: string, query: ListQuery, more: Partial<Statement>) {
+    const work = async () => {
+      try {
+        // Before it is counted, so that what is not settled by then is told of afterwards.
+        const { settled } = await tail.look()
+        const counted = { ...(await count(lists.where(query), more)), settled, countedAt: Date.now() }
+        totals.set(key, counted)
+        return counted
+      } finally {
+        underWay.delete(name)
+      }
+    }
+    const counted = work()
+    underWay.set(name, counted)
+    return counted
   }
 
   /** The total that is kept, after what the log tells; undefined where it has to be counted. */
