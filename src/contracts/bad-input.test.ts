@@ -132,9 +132,11 @@ function expectInvalid(
 let roster: TestApp
 let before: unknown
 let key: { readonly authorization: string }
+let admin: { readonly authorization: string }
 beforeAll(async () => {
   roster = await startApp()
   key = await roster.keyWith('read', 'write')
+  admin = await roster.keyWith('admin')
   before = await roster.everything()
 })
 
@@ -370,6 +372,47 @@ describe('ids that can not be', () => {
         expect(answer.headers['x-request-id']).toMatch(/^req-/)
         expectInvalid(answer, contract, 'path', 'alone')
       }
+    }
+  })
+})
+
+describe('a NUL, which PostgreSQL keeps in no text and is asked for in none,', () => {
+  interface Operation {
+    readonly parameters?: readonly { readonly name: string; readonly in: string }[]
+  }
+
+  /** All operations, as they are described. */
+  const operations = () => {
+    const { paths } = roster.app.swagger() as { paths: Record<string, Record<string, Operation>> }
+    return Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, { parameters = [] }]) => {
+        const named = (place: string) => parameters.filter((one) => one.in === place).map(({ name }) => name)
+        return { method: method.toUpperCase(), path, inPath: named('path'), inQuery: named('query') }
+      }),
+    )
+  }
+  const good = (path: string) =>
+    path.replace('{id}', path.startsWith('/v1/') ? 'usr_7b5c1d9e3f6g' : '4').replace(/\{\w+\}/g, 'x')
+
+  test('names nothing in a path', async () => {
+    const lines = operations().flatMap(({ method, path, inPath }) =>
+      inPath.map((name) => `${method} ${good(path.replace(`{${name}}`, '%00'))}`),
+    )
+    expect(lines.length).toBeGreaterThan(50)
+    for (const line of lines) {
+      const { status } = await roster.call(line, /^P/.test(line) ? {} : undefined, admin)
+      expect([line, status]).toEqual([line, expect.toSatisfy((code) => code >= 400 && code < 500)])
+    }
+  })
+
+  test('is nothing to look for in a query', async () => {
+    const lines = operations()
+      .filter(({ method }) => method === 'GET')
+      .flatMap(({ path, inQuery }) => inQuery.map((name) => `GET ${good(path)}?${name}=%00`))
+    expect(lines.length).toBeGreaterThan(50)
+    for (const line of lines) {
+      const { status } = await roster.call(line, undefined, admin)
+      expect([line, status]).toEqual([line, expect.toSatisfy((code) => code < 500)])
     }
   })
 })

@@ -114,6 +114,16 @@ export function changingEmail(given: Given): void {
     })
   })
 
+  it.for(['', 'emc', 'EMC_000000000001', 'emc_000000000001\0', '\0', '\ud800'])(
+    'knows no change by what can be no id of one: %j',
+    async (id) => {
+      const { store } = given()
+      await committed(store, create({ email: 'ann@example.com', username: 'ann' }))
+      await committed(store, request(1, 'ann@new.example', 1))
+      expect(await store.emailChanges.get(id)).toBeUndefined()
+    },
+  )
+
   it('makes somebody whose address is to be confirmed, in one unit, alone and with others', async () => {
     const { store } = given()
     const made = await Promise.all(

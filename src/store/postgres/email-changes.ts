@@ -1,5 +1,6 @@
 import type { Unit } from '../../directory/change.ts'
 import { type EmailChangeStore, keptFor } from '../../directory/email-change.ts'
+import { isText } from '../../directory/query.ts'
 import { ending, fromRow, names, put, type Row, select, toRow } from '../sql/email-changes.ts'
 import type { Statement } from './pool.ts'
 
@@ -80,7 +81,7 @@ export function createEmailChangeStore(
   const read = async (text: string, ...parameters: (string | number)[]) =>
     (await run({ text, parameters, prepare: true })).map(fromRow)
   return {
-    get: async (id) => (await read(select.byId('$1'), id))[0],
+    get: async (id) => (isText(id) ? (await read(select.byId('$1'), id))[0] : undefined),
     list: (userId) => read(select.ofUser('$1'), userId),
     lastConfirmed: async (userId) => (await read(select.lastConfirmed('$1'), userId))[0],
     due: (at, limit) => read(select.due('$1', '$2'), at, limit),
