@@ -238,6 +238,8 @@ export function createPool(url: string, size: number, timelines = createTimeline
   function leave(connection: Worker): void {
     const { job } = connection
     connection.job = undefined
+    // The driver tells its caller soon; given up once it has left, it would be counted for good.
+    clearTimeout(job?.timer)
     for (let lane = job?.lane; lane !== undefined; lane = lane.outer) {
       lane.underWay--
       if (job?.isGivenUp) lane.unanswered--
