@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { isLoopbackAddress, type Openness } from './access/door.ts'
+import { isLoopbackAddress, isSafeUrl, type Openness } from './access/door.ts'
 import type { Issuer } from './access/outside-issuers.ts'
 import type { Rate } from './access/windows.ts'
 import { type EmailChangeMode, emailChangeModes } from './directory/email-change.ts'
@@ -242,13 +242,6 @@ function jwtIssuers(text: string): readonly Issuer[] {
       'must give each issuer that names people by ext_id its own person=ext_id:prefix/, none of which begins another',
     )
   return issuers
-}
-
-/** Keys that came over a network in the clear would be anybody's. */
-function isSafeUrl(text: string): boolean {
-  const url = URL.parse(text)
-  if (url === null || url.username + url.password + url.hash !== '') return false
-  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopbackAddress(url.hostname))
 }
 
 function rate(text: string): Rate | undefined {

@@ -105,3 +105,10 @@ export function isLoopbackAddress(address: string): boolean {
   const v4 = address.startsWith('::ffff:') ? address.slice(7) : address
   return isIP(v4) === 4 && v4.startsWith('127.')
 }
+
+/** Whether it is known who answers at an address: keys that came over a network in the clear would be anybody's. */
+export function isSafeUrl(text: string): boolean {
+  const url = URL.parse(text)
+  if (url === null || url.username + url.password + url.hash !== '') return false
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopbackAddress(url.hostname))
+}

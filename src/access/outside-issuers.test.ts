@@ -1,6 +1,8 @@
 import { createHmac, generateKeyPairSync, type KeyObject, sign as signBytes } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { exportJWK, type JWK, SignJWT } from 'jose'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { Credentials } from '../directory/credentials.ts'
 import { DirectoryError } from '../directory/errors.ts'
 import { noFields, type User } from '../directory/user.ts'
@@ -24,31 +26,44 @@ let now: number
 let published: JWK[]
 let away: boolean
 let fetched: string[]
+/** Where else those are sent who ask for an address. */
+let redirects: Record<string, string>
+/** Where the discovery document says that the keys are. */
+let jwksUri: unknown
+let outages: string[]
 let credentials: Credentials
 beforeEach(async () => {
   now = start
   published = [await publicOf(first.publicKey, 'one')]
   away = false
   fetched = []
+  redirects = {}
+  jwksUri = `${issuer}/keys`
+  outages = []
   credentials = { status: 'active', password: null, tokensValidFrom: 0 }
 })
 
 /** The issuer, as it answers. */
-const fetch: typeof globalThis.fetch = async (address) => {
-  fetched.push(String(address))
+const fetch: typeof globalThis.fetch = async (asked, init) => {
+  const address = String(asked)
+  fetched.push(address)
   if (away) throw new TypeError('fetch failed')
-  const isDiscovery = String(address) === `${issuer}/.well-known/openid-configuration`
-  return Response.json(isDiscovery ? { issuer, jwks_uri: `${issuer}/keys` } : { keys: published })
+  const to = redirects[address]
+  if (to !== undefined) return init?.redirect === 'manual' ? Response.redirect(to) : fetch(to, init)
+  return Response.json(address === discovery ? { issuer, jwks_uri: jwksUri } : { keys: published })
 }
 
-function prepare(over: Partial<Issuer> = {}) {
+const discovery = `${issuer}/.well-known/openid-configuration`
+
+function prepare(over: Partial<Issuer> = {}, fetchBy = fetch) {
   const ann = { ...noFields, id: 3, ext_id: 'ann' } as User
   const recogniser = recogniseOutsideTokens({
     issuers: [{ url: issuer, audience: 'roster', person: 'ext_id', ...over }],
     store: { find: async ({ kind, key }) => (kind === 'ext_id' && key === 'ann' ? ann : undefined) },
     people: createPeople(async () => credentials),
     now: () => now,
-    fetch,
+    fetch: fetchBy,
+    onOutage: (_issuer, error) => outages.push(String(error)),
   })
   const { authenticate } = createAuthenticator({
     recognisers: [recogniser],
@@ -291,6 +306,60 @@ describe('the keys of an issuer', () => {
     away = false
     now += 30_000
     expect(await ask(await sign({ claims: { jti: 'c' } }))).toEqual(person)
+  })
+
+  test.for<[title: string, uri: unknown, to: Record<string, string>, culprit: string]>([
+    ['is in the clear', 'http://keys.example.com/', {}, 'http://keys.example.com/'],
+    ['is no address', 7, {}, '7'],
+    ['is none of the web', 'data:application/json,{}', {}, 'data:application/json,{}'],
+    ['has a password', 'https://u:p@keys.example.com/', {}, 'https://u:p@keys.example.com/'],
+    [
+      'leads to one in the clear',
+      `${issuer}/keys`,
+      { [`${issuer}/keys`]: 'http://keys.example.com/' },
+      'http://keys.example.com/',
+    ],
+    [
+      'leads by one in the clear to one that is not',
+      `${issuer}/keys`,
+      { [`${issuer}/keys`]: 'http://keys.example.com/', 'http://keys.example.com/': 'https://evil.example/' },
+      'http://keys.example.com/',
+    ],
+    [
+      'is told by a document that was led to in the clear',
+      `${issuer}/keys`,
+      { [discovery]: 'http://login.example.com/x' },
+      'http://login.example.com/x',
+    ],
+    ['leads nowhere', `${issuer}/keys`, { [`${issuer}/keys`]: `${issuer}/keys` }, `${issuer}/keys`],
+  ])('are not taken from an address that %s, which is told', async ([, uri, to, culprit]) => {
+    jwksUri = uri
+    redirects = to
+    expect(await prepare()(await sign())).toBe('unavailable')
+    expect(outages).toEqual([expect.stringContaining(culprit)])
+    expect(fetched.filter((address) => !address.startsWith('https://login.'))).toEqual([])
+  })
+
+  test('may be where their address leads', async () => {
+    redirects = {
+      [`${issuer}/keys`]: 'https://keys.example.com/a',
+      'https://keys.example.com/a': 'https://keys.example.com/b',
+    }
+    expect(await prepare()(await sign())).toEqual(person)
+    expect(fetched.at(-1)).toBe('https://keys.example.com/b')
+    expect(outages).toEqual([])
+  })
+
+  test('may be led to by a server of this machine', async () => {
+    const server = createServer(({ url }, answer) => {
+      if (url === '/keys') answer.writeHead(302, { location: '/there' }).end()
+      else answer.end(JSON.stringify({ keys: published }))
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    const { port } = server.address() as AddressInfo
+    const ask = prepare({ jwks: `http://127.0.0.1:${port}/keys` }, globalThis.fetch)
+    expect(await ask(await sign())).toEqual(person)
   })
 
   test('that an issuer by another name publishes are none of this one', async () => {

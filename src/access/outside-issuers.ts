@@ -13,6 +13,7 @@ import { type ClaimKind, claim } from '../directory/claims.ts'
 import { unavailable } from '../directory/errors.ts'
 import type { Store } from '../directory/store.ts'
 import { type Credential, invalidToken, type Recogniser } from './authenticate.ts'
+import { isSafeUrl } from './door.ts'
 import type { People } from './people.ts'
 import { algorithmOf } from './shared-secret.ts'
 
@@ -187,6 +188,11 @@ const trusted = 86_400_000
 /** Milliseconds between attempts, so that tokens with made-up keys do not become a flood. */
 const pause = 30_000
 
+/** RFC 9110, section 15.4: of these Location is where to ask next. */
+const redirecting: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
+/** How often one is led on, at most. */
+const mostLed = 5
+
 /** The keys of an issuer: fetched once for all who need them, and kept through an outage of the issuer. */
 function createKeySet(
   issuer: Issuer,
@@ -196,11 +202,19 @@ function createKeySet(
   let triedAt = Number.NEGATIVE_INFINITY
   let fetching: Promise<Keys> | undefined
 
-  async function read(address: string): Promise<unknown> {
+  /** Each address on the way is judged: whoever is between here and one in the clear could lead anywhere. */
+  async function read(address: string, led = 0, signal = AbortSignal.timeout(5_000)): Promise<unknown> {
+    if (!isSafeUrl(address)) throw new Error(`${address} is not https, or no plain address`)
     const answer = await fetch(address, {
-      signal: AbortSignal.timeout(5_000),
+      signal,
+      redirect: 'manual',
       headers: { accept: 'application/json' },
     })
+    const to = redirecting.has(answer.status) ? answer.headers.get('location') : null
+    if (to !== null && led < mostLed) {
+      await answer.body?.cancel()
+      return read(new URL(to, address).href, led + 1, signal)
+    }
     if (!answer.ok) throw new Error(`${address} answered ${answer.status}`)
     return answer.json()
   }
