@@ -74,6 +74,8 @@ export async function importPeople(
   const underWay: UnderWay[] = []
   const keysUnderWay = new Set<string>()
   const put = createPut(options)
+  /** Whether those under way have ids: all of them have, or none. */
+  let haveIds: boolean | undefined
 
   async function finishOldest(): Promise<void> {
     const [oldest] = underWay
@@ -89,9 +91,12 @@ export async function importPeople(
     const keys = 'problems' in person ? [] : keysOf(person)
     // Of two rows that are after the same, the one that comes first in the file gets it.
     while (underWay.length >= window || keys.some((key) => keysUnderWay.has(key))) await finishOldest()
-    // The allocator must not give an id that is on its way.
-    if (person.id === undefined)
-      while (underWay.some(({ keys: [key] }) => key?.startsWith('id'))) await finishOldest()
+    if (!('problems' in person)) {
+      // Which id a row without one is about is not known before, and may be that of one beside it.
+      const hasId = person.id !== undefined
+      while (hasId !== haveIds && underWay.length > 0) await finishOldest()
+      haveIds = hasId
+    }
     for (const key of keys) keysUnderWay.add(key)
     const settled =
       'problems' in person ? Promise.resolve(rejection(person.id, person.problems)) : put(person)
@@ -124,6 +129,7 @@ function keysOf({ id, patch, source: { uid } }: Row): string[] {
 function createPut(options: ImportOptions) {
   const { directory, context, update, clear, clearPictures, hasPicture, adoptPicture, secret, vacated } =
     options
+  const given = createIdSet()
 
   /** What a row may be sent as: under the id of the person that it is found to be about, or without some values. */
   interface Attempt {
@@ -136,13 +142,14 @@ function createPut(options: ImportOptions) {
     const { id, without, left } = attempt
     if (id === undefined && pictureKinds.some((kind) => typeof row.patch[kind] === 'string')) {
       // Only of whom the row is about can be told whether a picture is theirs.
-      const settled = await putOver(row, () => true, without)
+      const settled = await putOver(row, () => true, attempt)
       if (settled !== undefined) return settled
     }
     const absent = await absentPictures(row, id)
     try {
       const result = await patiently(() => directory.import(context, asked(row, attempt, absent)))
       if (id !== undefined) vacated.delete(id)
+      if (row.id === undefined) given.add(result.user.id)
       await adoptPictures(row, result.user)
       const problems = [...left, ...absent.map(isNotHere)]
       const told = { id: result.user.id, problems, rejected: false }
@@ -152,23 +159,31 @@ function createPut(options: ImportOptions) {
       const { problems } = error
       if (row.id === undefined && id === undefined) {
         const isTaken = (name: string) => problems.some(({ field }) => field === name)
-        const settled = await putOver(row, isTaken, without)
+        const settled = await putOver(row, isTaken, attempt)
         if (settled !== undefined) return settled
       }
-      const more = await clearableIn(row, error, attempt)
+      if (isOfAnother(row)) return rejection(id, [wasGiven, ...problems])
+      const more = await clearableIn(row, error, id)
       if (more.length < problems.length) return rejection(id ?? row.id, problems)
       return put(row, { id, without: [...without, ...more], left: [...left, ...problems] })
     }
+  }
+
+  /**
+   * Whether a row has the id of somebody whom a row before it is about that has none: whatever the file means
+   * by that id, it is hardly the one that was given here.
+   */
+  function isOfAnother({ id }: Row): boolean {
+    return id !== undefined && given.has(id)
   }
 
   /** What is to be cleared, of what is wrong: that which somebody else has, and a username that is none. */
   async function clearableIn(
     row: Row,
     { code, problems }: DirectoryError,
-    { id, without }: Attempt,
+    id?: number,
   ): Promise<Clearable[]> {
-    const isWrong = (name: Clearable) => problems.some(({ field }) => field === name)
-    const names = [...clear].filter((name) => isWrong(name) && !without.includes(name))
+    const names = [...clear].filter((name) => problems.some(({ field }) => field === name))
     if (code === 'invalid') return names.filter((name) => name === 'username')
     const holderOf = (name: Clearable) => find(name, String(row.patch[name]), { removedToo: true })
     const holders = await Promise.all(names.map(holderOf))
@@ -209,7 +224,7 @@ function createPut(options: ImportOptions) {
       ...(seat !== undefined && { vacated: seat }),
       patch,
       source: row.source,
-      update,
+      update: update && !isOfAnother(row),
       ...(!clearPictures && { problems: absent.map(isNotHere) }),
     }
   }
@@ -221,16 +236,20 @@ function createPut(options: ImportOptions) {
   async function putOver(
     row: Row,
     mayBeTaken: (name: 'uid' | 'email') => boolean,
-    without: readonly Clearable[],
+    { without, left }: Attempt,
   ): Promise<Settled | undefined> {
     const uid = row.source.uid ?? uidOf(row, secret)
     const { email } = row.patch
-    const byUid = mayBeTaken('uid') ? await find('uid', uid) : undefined
-    if (byUid !== undefined && !update) return { outcome: 'skipped' }
+    const byUid = mayBeTaken('uid') ? await find('uid', uid, { removedToo: true }) : undefined
+    if (byUid !== undefined && row.source.uid === undefined && !update) {
+      // The very same row, whatever became of its person.
+      given.add(byUid.id)
+      return { outcome: 'skipped' }
+    }
     const byEmail = byUid === undefined && mayBeTaken('email') && !without.includes('email')
     const holder = byEmail && typeof email === 'string' ? await find('email', email) : byUid
     if (holder === undefined) return undefined
-    const settled = await put(row, { id: holder.id, without, left: [] })
+    const settled = await put(row, { id: holder.id, without, left })
     // The address alone may be given up; then the row is about somebody new after all.
     return settled.outcome === 'rejected' && byUid === undefined && clear.has('email') ? undefined : settled
   }
@@ -241,7 +260,7 @@ function createPut(options: ImportOptions) {
     options?: { removedToo: true },
   ): Promise<User | undefined> {
     try {
-      return await directory.find(context, kind, value, options)
+      return await patiently(() => directory.find(context, kind, value, options))
     } catch (error) {
       if (error instanceof DirectoryError && error.code === 'not_found') return undefined
       throw error
@@ -251,7 +270,19 @@ function createPut(options: ImportOptions) {
   return put
 }
 
+const wasGiven = { property: 'id', message: 'is here that of a row before it, which names none' } as const
+
 const isNotHere = (field: PictureKind) => ({ field, message: 'is no picture of theirs that is here' })
+
+/** A bit for each, 32 in an entry: most were given one after the other, and there may be millions. */
+function createIdSet() {
+  const words = new Map<number, number>()
+  const wordOf = (id: number) => words.get(Math.floor(id / 32)) ?? 0
+  return {
+    add: (id: number) => words.set(Math.floor(id / 32), wordOf(id) | (1 << (id % 32))),
+    has: (id: number) => (wordOf(id) & (1 << (id % 32))) !== 0,
+  }
+}
 
 function outcomeOf({ outcome }: Result): keyof Counts {
   return outcome === 'unchanged' ? 'skipped' : outcome === 'changed' ? 'updated' : 'created'
