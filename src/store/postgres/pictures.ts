@@ -6,7 +6,7 @@ import type { Parameter, Run } from './pool.ts'
 const numbered = (text: string) => text.replaceAll('?', '$')
 
 // The user's row stands for the list: an erasure waits for it, or is waited for.
-const addAvatar = statements.addAvatar('FOR NO KEY UPDATE')
+const addAvatar = statements.addAvatar('FOR NO KEY UPDATE', 'avatars_besides(owner.id, ?1)')
 const removeAvatar = statements.removeAvatar('FOR NO KEY UPDATE')
 const listed = 'SELECT jsonb_array_elements_text(?1::text::jsonb)'
 const removed = statements.removed(listed)

@@ -4,6 +4,7 @@ import { createProxy } from '../../../test/postgres-proxy.ts'
 import { database, open } from '../../../test/postgres-store.ts'
 import { claim } from '../../directory/claims.ts'
 import type { Command } from '../../directory/command.ts'
+import { maxAvatars } from '../../directory/picture.ts'
 import type { Outcome, Store } from '../../directory/store.ts'
 import {
   all,
@@ -46,6 +47,23 @@ describe.each(['read committed', 'serializable'])('several nodes on one database
     const { users, log, damage } = await readKept(sql)
     expect([damage, contradictions(users, log)]).toEqual([[], []])
     expect(users.map(({ version }) => version)).toEqual([1 + 20 * 8, 1 + 10 * 8])
+  })
+
+  it('add no more avatars than a list may have, however many add at once', async () => {
+    const [stores, { sql }] = await nodes(2, isolation)
+    await committed(stores[0] as Store, create({}))
+    for (const round of range(40)) {
+      await sql`DELETE FROM avatars`
+      await sql`INSERT INTO avatars (user_id, picture, added, uploaded_at)
+        SELECT 1, 'kept ' || n, 1, 0 FROM generate_series(1, ${maxAvatars - 1}) AS n`
+      const added = await Promise.all(
+        range(6).map((n) =>
+          (stores[n % 2] as Store).pictures.addAvatar({ picture: `${round} ${n}`, userId: 1, at: 0 }),
+        ),
+      )
+      expect(added.filter((one) => one !== undefined)).toHaveLength(1)
+      expect(await stores[0]?.pictures.avatars(1)).toHaveLength(maxAvatars)
+    }
   })
 
   it('let exactly one writer win who saw the same version', async () => {

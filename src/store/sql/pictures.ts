@@ -39,13 +39,13 @@ export const pictureStatements = {
     `UPDATE pictures SET given_up_at = ?2 WHERE given_up_at IS NOT NULL AND id IN (${pictures})`,
   /** User. */
   avatars: 'SELECT id, picture, uploaded_at FROM avatars WHERE user_id = ?1 ORDER BY id',
-  /** Picture, user, time. */
-  addAvatar: (lock: string) => `WITH owner AS (
+  /** Picture, user, time. How many were added besides is to be counted once the owner is locked. */
+  addAvatar: (lock: string, besides: string) => `WITH owner AS (
       SELECT id FROM users WHERE id = ?2 AND status IN ('active', 'blocked') ${lock}
     )
     INSERT INTO avatars (user_id, picture, added, uploaded_at)
     SELECT owner.id, ?1, 1, ?3 FROM owner
-    WHERE (SELECT count(*) FROM avatars WHERE user_id = ?2 AND added = 1 AND picture <> ?1) < ${maxAvatars}
+    WHERE ${besides} < ${maxAvatars}
     ON CONFLICT (user_id, picture) DO UPDATE SET added = 1 RETURNING id, picture, uploaded_at`,
   /** User, id. What the record has stays. */
   removeAvatar: (lock: string) => `WITH owner AS (SELECT avatar FROM users WHERE id = ?1 ${lock})

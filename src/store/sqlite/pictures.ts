@@ -19,6 +19,7 @@ export interface PictureDone {
 }
 
 const listed = 'SELECT value FROM json_each(?1)'
+const besides = '(SELECT count(*) FROM avatars WHERE user_id = ?2 AND added = 1 AND picture <> ?1)'
 
 /** The writer's side: runs a task inside the transaction under way. */
 export function createPictureWriter(db: DatabaseSync): (task: PictureTask) => PictureDone {
@@ -30,7 +31,7 @@ export function createPictureWriter(db: DatabaseSync): (task: PictureTask) => Pi
   const forget = db.prepare(statements.forget)
   const removed = db.prepare(statements.removed(listed))
   const postponed = db.prepare(statements.postponed(listed))
-  const addAvatar = db.prepare(statements.addAvatar(''))
+  const addAvatar = db.prepare(statements.addAvatar('', besides))
   const released = db.prepare(statements.released)
   const removeAvatar = db.prepare(statements.removeAvatar(''))
 
