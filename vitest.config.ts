@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config'
 /** Tests of the service that hold whatever it keeps its data in; STORES=sqlite has them run on that alone. */
 const onEveryStore = [
   'src/contracts/{adoption,community,oauth,records,v1}/*.test.ts',
-  'src/contracts/{bad-input,if-match}.test.ts',
+  'src/contracts/{after-commit,bad-input,if-match}.test.ts',
 ]
 /** A browser sees the same whatever is behind the pages. */
 const onOneStore = ['src/contracts/oauth/pages.test.ts']

@@ -1,7 +1,7 @@
 import { allow, seen } from './asking.ts'
 import type { Basis, Preconditions } from './command.ts'
 import type { Context, Result } from './directory.ts'
-import { DirectoryError, refusal } from './errors.ts'
+import { afterCommit, DirectoryError, refusal } from './errors.ts'
 import { whileOutdated } from './outdated.ts'
 import type { Patch } from './patch.ts'
 import { type Avatar, maxAvatars } from './picture.ts'
@@ -79,7 +79,7 @@ export function createAvatars({ store, now, update }: AvatarsOptions) {
         const patch = primary ? { avatar: null } : {}
         return update(context, { ...asked, patch, ...(primary && { basis: { avatar: picture } }) })
       })
-      await store.pictures.removeAvatar(asked.id, avatarId, now())
+      await afterCommit(store.pictures.removeAvatar(asked.id, avatarId, now()))
     },
   }
 }

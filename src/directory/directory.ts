@@ -273,13 +273,14 @@ export function createDirectory({ store, rules, now, newChangeId, newUid, emails
 
     /**
      * Sets those that are named. What may be set to what, the caller has judged.
-     * @returns all, as they are then
+     * @returns all, as they are with that
      */
     async set({ actor }: Context, id: number, settings: Partial<Settings>): Promise<Settings> {
       allow(actor, 'update', id)
       seen(await store.get(id))
+      const before = await store.settings.get(id)
       if (Object.keys(settings).length > 0) await store.settings.set(id, settings)
-      return { ...usualSettings, ...(await store.settings.get(id)) }
+      return { ...usualSettings, ...before, ...settings }
     },
   }
 }

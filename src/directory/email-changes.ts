@@ -15,7 +15,7 @@ import {
   tokenOf,
 } from './email-change.ts'
 import { createEmailRequests, type EmailRules, secretsFrom } from './email-requests.ts'
-import { DirectoryError, refusal } from './errors.ts'
+import { afterCommit, DirectoryError, refusal } from './errors.ts'
 import { whileOutdated } from './outdated.ts'
 import type { Patch } from './patch.ts'
 import type { Store } from './store.ts'
@@ -61,7 +61,7 @@ export interface Peeked {
   readonly change: EmailChange
 }
 
-/** Whoever has this change in hand, and its state as it is to be shown; undefined in a preview of a new one. */
+/** Whoever has this change in hand, and its state as it is to be shown; undefined in a preview. */
 export type StepResult = Result & { readonly change: EmailChange | undefined }
 
 /** The use cases of e-mail changes. They reject as those of the directory do. */
@@ -81,6 +81,13 @@ export function createEmailChanges({
     const user = await store.get(id)
     const change = await store.emailChanges.get(changeId)
     return { user, change: change?.userId === id ? change : undefined }
+  }
+
+  /** Of a preview there is none: it would be told as it is, and not as it would be. */
+  async function withChange(result: Result, changeId: string | null): Promise<StepResult> {
+    if (result.fields !== undefined || changeId === null) return { ...result, change: undefined }
+    const change = await afterCommit(store.emailChanges.get(changeId))
+    return { ...result, change: change && shown(change) }
   }
 
   /** Decides a step on the user and the change as they are, again where others come first. */
@@ -122,8 +129,7 @@ export function createEmailChanges({
       () => take(of, id, changeId, { missing: changeNotFound(), stepOn }),
       ({ outcome, replayed }) => outcome === 'changed' && !replayed,
     )
-    const after = await store.emailChanges.get(changeId)
-    return { ...result, change: after && shown(after) }
+    return withChange(result, changeId)
   }
 
   /** By a token that somebody was sent. */
@@ -145,8 +151,7 @@ export function createEmailChanges({
       missing: useless,
       stepOn,
     })
-    const after = await store.emailChanges.get(found.id)
-    return { ...result, change: after && shown(after) }
+    return withChange(result, found.id)
   }
 
   async function findBy(token: string): Promise<EmailChange | undefined> {
@@ -207,9 +212,10 @@ export function createEmailChanges({
         },
         { always: true, isHandedOut: handsOut && !handsOut.mailed },
       )
-      const { email_change } = result.user
-      const change = email_change === null ? undefined : await store.emailChanges.get(email_change)
-      return { ...result, change: change && shown(change), ...(token !== undefined && { token }) }
+      return {
+        ...(await withChange(result, result.user.email_change)),
+        ...(token !== undefined && { token }),
+      }
     },
 
     /**

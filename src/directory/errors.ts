@@ -104,3 +104,15 @@ export function outcomeUnknown(cause?: unknown): DirectoryError {
   const message = 'The update may or may not have been saved; read the user again before repeating it'
   return new DirectoryError(refusal('outcome_unknown', message), { cause })
 }
+
+/**
+ * What is left of a request once something of it may be committed. Where that is `unavailable` the request is
+ * not: it would be told that nothing was done, and never will be.
+ */
+export async function afterCommit<T>(rest: Promise<T>): Promise<T> {
+  try {
+    return await rest
+  } catch (error) {
+    throw error instanceof DirectoryError && error.code === 'unavailable' ? outcomeUnknown(error) : error
+  }
+}

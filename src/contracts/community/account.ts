@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Passwords } from '../../access/passwords.ts'
 import type { Directory } from '../../directory/directory.ts'
-import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
+import { afterCommit, DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import type { FieldName } from '../../directory/fields.ts'
 import type { Patch } from '../../directory/patch.ts'
 import { addressOf } from '../address.ts'
@@ -40,7 +40,7 @@ export function createAccount({ directory, people, passwords, verifyToken, publi
       tellIgnored(reply, ignored)
       const location = addressOf(publicUrl, `/api/v2/user/${user.id}/`)
       reply.code(201).header('location', location).header('etag', entityTag(user))
-      return encodeUser(await people.showOne(request, user))
+      return encodeUser(await afterCommit(people.showOne(request, user)))
     },
 
     search: async (request: FastifyRequest) => {

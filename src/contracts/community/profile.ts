@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Directory } from '../../directory/directory.ts'
-import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
+import { afterCommit, DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import type { FieldName } from '../../directory/fields.ts'
 import { pictureKinds } from '../../directory/picture.ts'
 import type { User } from '../../directory/user.ts'
@@ -66,7 +66,7 @@ export function createProfile({ directory, people, pictures }: ProfileOptions) {
         const asked = { ...preconditions, id, patch: sent.patch, required, problems, showsDerived: true }
         const { user } = await update(context(request), asked, came)
         tellIgnored(reply, sent.ignored)
-        return send(request, reply, user, 'update')
+        return afterCommit(send(request, reply, user, 'update'))
       })
     }
 

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { IssuedToken, PersonTokens } from '../../access/person-tokens.ts'
 import type { Recovery } from '../../access/recovery.ts'
-import { DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
+import { afterCommit, DirectoryError, type Problem, refusal } from '../../directory/errors.ts'
 import { conditionsOf } from '../request.ts'
 import { readTexts, tellIgnored } from './decode.ts'
 import { judgeNewPassword } from './password.ts'
@@ -33,7 +33,7 @@ export function createRecoveryRoutes({ recovery, tokens }: RecoveryOptions) {
       const contract = 'community'
       const user = await recovery.reset({ ...asked, requestId: request.id, contract }).catch(named)
       tellIgnored(reply, ignored)
-      return sendToken(reply, await tokens.issue(user.id))
+      return sendToken(reply, await afterCommit(tokens.issue(user.id)))
     },
   }
 }

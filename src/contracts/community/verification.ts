@@ -3,7 +3,7 @@ import type { EmailLimits } from '../../access/email-limits.ts'
 import type { PersonTokens } from '../../access/person-tokens.ts'
 import { uselessToken } from '../../directory/decide-email.ts'
 import type { Directory } from '../../directory/directory.ts'
-import { DirectoryError } from '../../directory/errors.ts'
+import { afterCommit, DirectoryError } from '../../directory/errors.ts'
 import { conditionsOf } from '../request.ts'
 import { readTexts, tellIgnored } from './decode.ts'
 import { invalid, sendToken, uselessCode } from './recovery.ts'
@@ -42,7 +42,7 @@ export function createVerification({ directory: { emailChanges }, limits, tokens
         return emailChanges.confirm(asked, { token })
       }
       const { user } = await limits.tryToken(request.ip, confirm).catch(named)
-      return sendToken(reply, await tokens.issue(user.id))
+      return sendToken(reply, await afterCommit(tokens.issue(user.id)))
     },
 
     /** Whether a code is good now; it stays so. */
