@@ -7,22 +7,37 @@ import type { PictureFiles } from './files.ts'
 /**
  * Pictures in a folder, one folder each, under the first two digits of their references. They are
  * written elsewhere, synced and then moved into place, so what is there is whole.
+ *
+ * What makes one last is a sync of each file for its bytes, of the folder that they are in for their names, and,
+ * once that is moved, of the shelf for its name. Where it was moved from is left out: a move is on disk whole or
+ * not at all, wherever there is a journal. Shelves stay, so their own names are synced when a process first uses them.
  */
 export function keepOnDisk(folder: string): PictureFiles {
   const shelf = (picture: string) => join(folder, picture.slice(0, 2))
   const place = (picture: string) => join(shelf(picture), picture)
   const beside = () => join(folder, `${beginning}${randomUUID()}`)
+  /** Folders whose own names are on disk: this process has synced what they are in since they were there. */
+  const settled = new Set<string>()
+
+  /** A name that is there may be new all the same: made by another that is under way, or by a process that was killed. */
+  async function settle(made: string): Promise<void> {
+    if (settled.has(made)) return
+    await sync(dirname(made))
+    settled.add(made)
+  }
 
   async function write(picture: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
-    await mkdir(shelf(picture), { recursive: true, mode: 0o700 })
+    const isNew = (await mkdir(shelf(picture), { recursive: true, mode: 0o700 })) !== undefined
+    if (isNew) settled.clear()
     const made = beside()
     try {
       await mkdir(made, { mode: 0o700 })
       for (const [name, bytes] of files) await writeFile(join(made, name), bytes)
       await sync(made)
       await rename(made, place(picture)).catch(ignore('ENOTEMPTY', 'EEXIST'))
-      // Any of them may be new, made by this or by another that is under way.
-      for (const above of [shelf(picture), folder, dirname(folder)]) await sync(above)
+      await sync(shelf(picture))
+      await settle(shelf(picture))
+      await settle(folder)
     } finally {
       // It is not there any more where it was moved.
       await rm(made, { recursive: true, force: true })
