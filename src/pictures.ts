@@ -20,10 +20,16 @@ export function startPictures(config: Config, store: PictureStore, log: Logger) 
   const spool = createSpool({ folder: uploads, maxBytes: config.maxPicture })
   const onFailure = (pictures: number, err: unknown) =>
     log.warn({ pictures, err }, 'files of pictures could not be removed; it is tried again in an hour')
+  const told = new Set<string>()
+  const onLeft = (path: string, err: unknown) => {
+    // It is looked at every minute.
+    if (!told.has(path)) log.warn({ path, err }, 'what is left of an upload could not be removed')
+    told.add(path)
+  }
   const tidying = [
     createCollector({ store, files, onFailure }),
-    (at: number) => sweep(uploads, isSpooled, at),
-    ...(config.media === undefined ? [(at: number) => sweep(folderOf(config), isUnplaced, at)] : []),
+    (at: number) => sweep(uploads, isSpooled, at, onLeft),
+    ...(config.media === undefined ? [(at: number) => sweep(folderOf(config), isUnplaced, at, onLeft)] : []),
   ].map((expire) => keepTidy({ expire }, Date.now))
   if (config.databaseUrl !== undefined && config.media === undefined)
     log.warn(
