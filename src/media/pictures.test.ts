@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { NotedPicture } from '../directory/picture.ts'
 import type { Files } from './formats.ts'
 import { createFinder, createPictures } from './pictures.ts'
@@ -44,6 +44,23 @@ test('so many files are read at a time; more wait, are refused, or leave with wh
     await setImmediate()
   }
   expect((await Promise.all(asked)).length).toBe(running.length)
+})
+
+test('who waits behind reads that hang is refused after ten seconds', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  try {
+    const get = () => new Promise<never>(() => {})
+    const pictures = createPictures({ store, files: { ...keepHere(), get }, renderer, spool, now })
+    const refused: unknown[] = []
+    for (let n = 0; n < 40; n++)
+      pictures.read(picture, '64.webp').catch((error: unknown) => refused.push(error))
+    await vi.advanceTimersByTimeAsync(9_999)
+    expect(refused).toEqual([])
+    await vi.advanceTimersByTimeAsync(1)
+    expect(refused).toMatchObject(Array(8).fill({ code: 'unavailable' }))
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 test('a read that fails makes room for the next', async () => {

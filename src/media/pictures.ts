@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { callerGone, unavailable } from '../directory/errors.ts'
 import type { PictureKind, PictureStore } from '../directory/picture.ts'
-import { createTurns } from '../directory/turns.ts'
+import { createTurns, type TurnsOptions } from '../directory/turns.ts'
 import { isReference, type PictureFiles } from './files.ts'
 import { type Files, fileName, formatNames, sizes } from './formats.ts'
 import type { Renderer } from './renderer.ts'
@@ -24,7 +24,8 @@ export type Pictures = ReturnType<typeof createPictures>
 export type Rendered = { readonly files: Files } | { readonly problem: string }
 
 export function createPictures({ store, files, renderer, spool, now }: PicturesOptions) {
-  const turn = takeTurnsToRead()
+  // Where a bucket hangs each read may take as long as that: who waits behind many of them is told.
+  const turn = takeTurnsToRead({ patience: 10_000 })
 
   return {
     /** Bytes that a file may have. */
@@ -70,7 +71,7 @@ export function createPictures({ store, files, renderer, spool, now }: PicturesO
 
     /**
      * A file of a picture; undefined where there is none.
-     * Rejects with a DirectoryError `unavailable` where too many are being read, or nobody waits for it any more.
+     * Rejects with a DirectoryError `unavailable` where too many are being read, also after a wait of ten seconds, or nobody waits for it any more.
      */
     async read(picture: string, file: string, gone?: AbortSignal): Promise<Uint8Array | undefined> {
       if (!isPictureFile(picture, file)) return undefined
@@ -129,9 +130,9 @@ export function createFinder({ store, files, now }: FinderOptions) {
 }
 
 /** What is read is in memory as a whole, or a request to the bucket. */
-function takeTurnsToRead() {
+function takeTurnsToRead(options: Pick<TurnsOptions, 'patience'> = {}) {
   const refuse = () => unavailable('Too many pictures are being read')
-  return createTurns({ atOnce: 32, maxWaiting: 1_000, refuse })
+  return createTurns({ atOnce: 32, maxWaiting: 1_000, refuse, ...options })
 }
 
 const maxAttempts = 8
