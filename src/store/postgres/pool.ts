@@ -93,7 +93,11 @@ interface Job {
   readonly reject: (error: unknown) => void
   readonly ms: number
   readonly answerWithin: number
+  /** Whether it is about the statement of another connection: nothing is done about its own. */
+  readonly isAside: boolean
   isGivenUp?: boolean
+  /** The server is being told to end it. */
+  ending?: Promise<unknown>
   timer?: NodeJS.Timeout
 }
 
@@ -104,6 +108,8 @@ interface Worker extends Connection {
 
 /** One that waits for its client has not had the statement, or has answered it: the connection carries nothing. */
 const atWork = `SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event_type IS DISTINCT FROM 'Client'`
+
+const end = 'SELECT pg_cancel_backend($1)'
 
 const unanswered = 'The database did not answer in time'
 
@@ -142,6 +148,7 @@ export function createPool(url: string, size: number, timelines = createTimeline
     lane: Lane,
     ms: number,
     answerWithin = ms,
+    isAside = false,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
       if (closing) return reject(unavailable('The store has been closed'))
@@ -149,7 +156,7 @@ export function createPool(url: string, size: number, timelines = createTimeline
       // They wait for what all that write would have to wait for.
       if (lane !== read && lane.unanswered >= lane.most)
         return reject(away(new Failed('UNANSWERED', unanswered)))
-      const job: Job = { lane, work, resolve, reject, ms, answerWithin }
+      const job: Job = { lane, work, resolve, reject, ms, answerWithin, isAside }
       const connection = hasRoom(lane) ? idle.pop() : undefined
       if (connection !== undefined) return send(connection, job)
       lane.waiting.add(job)
@@ -176,7 +183,19 @@ export function createPool(url: string, size: number, timelines = createTimeline
     job.isGivenUp = true
     for (let lane: Lane | undefined = job.lane; lane !== undefined; lane = lane.outer) lane.unanswered++
     job.reject(new Failed('UNANSWERED', unanswered))
+    if (job.lane === read && !job.isAside) endOnServer(connection, job)
     watch(connection, job)
+  }
+
+  /** What only reads would go on for nobody, beside those that come next, and keep its connection. */
+  function endOnServer(connection: Worker, job: Job): void {
+    const work = async ({ sql }: Worker) => {
+      if (connection.job !== job) return
+      job.ending = run(sql, { text: end, parameters: [connection.pid] })
+      await job.ending
+    }
+    // Where nobody can be told, it is over by itself, or its connection is dropped.
+    aside(work).catch(() => {})
   }
 
   /** While the server is at work on what was written, a new connection would only hang too. */
@@ -191,11 +210,16 @@ export function createPool(url: string, size: number, timelines = createTimeline
 
   /** As another connection tells; where none does, one that was answered lately is taken for a yes. */
   function isAtWork({ pid }: Worker): Promise<boolean> {
-    const asked = submit(({ sql }) => run(sql, { text: atWork, parameters: [pid] }), read, patience)
+    const asked = aside(({ sql }) => run(sql, { text: atWork, parameters: [pid] }))
     return asked.then(
       (rows) => rows.length > 0,
       () => Date.now() - read.answered < givenUp,
     )
+  }
+
+  /** Has another connection do something about the statement of one. */
+  function aside<T>(work: (other: Worker) => Promise<T>): Promise<T> {
+    return submit(work, read, patience, patience, true)
   }
 
   function send(connection: Worker, job: Job): void {
@@ -208,7 +232,7 @@ export function createPool(url: string, size: number, timelines = createTimeline
         clearTimeout(job.timer)
         noteAnswer(job.lane)
         job.resolve(result as never)
-        free(connection)
+        release(connection, job)
       },
       (error: unknown) => {
         clearTimeout(job.timer)
@@ -216,7 +240,7 @@ export function createPool(url: string, size: number, timelines = createTimeline
         if (failureOf(error) === 'lost') return drop(connection)
         // Who waits behind those that wait for locks shall hear too.
         noteAnswer(isLocked(error) ? read : job.lane)
-        free(connection)
+        release(connection, job)
       },
     )
   }
@@ -244,6 +268,13 @@ export function createPool(url: string, size: number, timelines = createTimeline
       lane.underWay--
       if (job?.isGivenUp) lane.unanswered--
     }
+  }
+
+  /** Once nothing is on its way that would end the next statement in place of this one. */
+  function release(connection: Worker, { ending }: Job): void {
+    const now = () => free(connection)
+    if (ending === undefined) now()
+    else ending.then(now, now)
   }
 
   function free(connection: Worker): void {
