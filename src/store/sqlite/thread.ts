@@ -14,7 +14,7 @@ const maxWaiting = 20_000
  * Commands that go over as one message, at most: enough to spread its cost, few enough that the
  * writer works on the first ones while the rest of a burst is still being read.
  */
-const batchSize = 8
+const batchSize = 16
 
 interface Waiting {
   readonly kind: Task['kind']
@@ -39,8 +39,8 @@ export async function startWriter({ path, rules, onFatal, maxPages, cache }: Thr
   const worker = new Worker(new URL('./writer.ts', import.meta.url), { workerData, resourceLimits })
   const started = Promise.withResolvers<void>()
   const ended = Promise.withResolvers<void>()
-  /** Batches that the writer has, in the order in which it will answer. */
-  let sent: (readonly Waiting[])[] = []
+  /** What the writer has, in the order in which it will answer. */
+  let sent: Waiting[] = []
   /** As JSON text. */
   let commands: string[] = []
   let waiting: Waiting[] = []
@@ -52,7 +52,7 @@ export async function startWriter({ path, rules, onFatal, maxPages, cache }: Thr
 
   function flush(): void {
     if (waiting.length === 0) return
-    sent.push(waiting)
+    sent.push(...waiting)
     post({ batch: `[${commands.join()}]` })
     commands = []
     waiting = []
@@ -63,10 +63,9 @@ export async function startWriter({ path, rules, onFatal, maxPages, cache }: Thr
   }
 
   function answer(replies: readonly Reply[]): void {
-    const batch = sent.shift() ?? []
-    count -= batch.length
-    for (let i = 0; i < batch.length; i++) {
-      const { kind, resolve, reject } = batch[i] as Waiting
+    const answered = sent.splice(0, replies.length)
+    count -= answered.length
+    for (const [i, { kind, resolve, reject }] of answered.entries()) {
       const reply = replies[i] as Reply
       switch (reply.outcome) {
         case 'committed':
@@ -111,7 +110,7 @@ export async function startWriter({ path, rules, onFatal, maxPages, cache }: Thr
     if (dead !== undefined) return
     dead = error
     started.reject(error)
-    const [begun, unsent] = [sent.flat(), waiting]
+    const [begun, unsent] = [sent, waiting]
     sent = []
     commands = []
     waiting = []

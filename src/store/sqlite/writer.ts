@@ -70,13 +70,8 @@ function serve(port: MessagePort, options: WriterOptions): void {
   }
 
   function runGroup(batches: readonly string[]): void {
-    const groups = batches.map((batch) => JSON.parse(batch) as Task[])
-    const replies = commit(groups.flat())
-    let from = 0
-    for (const { length } of groups) {
-      post({ replies: JSON.stringify(replies.slice(from, from + length)) })
-      from += length
-    }
+    const replies = commit(batches.flatMap((batch) => JSON.parse(batch) as Task[]))
+    post({ replies: JSON.stringify(replies) })
     sinceCheckpoint += replies.reduce((count, reply) => count + written(reply), 0)
     if (sinceCheckpoint >= unitsPerCheckpoint) copyToDatabase()
     else if (sinceCheckpoint > 0) idle = idle?.refresh() ?? setTimeout(copyToDatabase, idleTime)
