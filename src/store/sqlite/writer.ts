@@ -21,6 +21,8 @@ export interface WriterOptions {
 export type ToWriter = { readonly batch: string } | { readonly close: true }
 export type FromWriter = { readonly ready: true } | { readonly replies: string } | { readonly fatal: string }
 
+/** Replies that go back as one message: a batch of a thousand large records has ten megabytes. */
+const repliesAtOnce = 32
 /** Committed units after which the write-ahead log is copied into the database. */
 const unitsPerCheckpoint = 8_000
 /** Milliseconds without a write after which it is copied anyway. */
@@ -71,7 +73,8 @@ function serve(port: MessagePort, options: WriterOptions): void {
 
   function runGroup(batches: readonly string[]): void {
     const replies = commit(batches.flatMap((batch) => JSON.parse(batch) as Task[]))
-    post({ replies: JSON.stringify(replies) })
+    for (let from = 0; from < replies.length; from += repliesAtOnce)
+      post({ replies: JSON.stringify(replies.slice(from, from + repliesAtOnce)) })
     sinceCheckpoint += replies.reduce((count, reply) => count + written(reply), 0)
     if (sinceCheckpoint >= unitsPerCheckpoint) copyToDatabase()
     else if (sinceCheckpoint > 0) idle = idle?.refresh() ?? setTimeout(copyToDatabase, idleTime)
