@@ -122,6 +122,20 @@ test('a code that was used without a token for it may have been', async () => {
   expect((await accounts.post('reset', { validation_code: code, password: next })).status).toBe(400)
 })
 
+test('who confirms on the page is told that it may have been done', async () => {
+  const key = await roster.keyWith('read', 'write')
+  const uid = (await roster.store.get(id))?.uid
+  const next = `page-${id}@example.org`
+  expect((await roster.call(`POST /v1/users/${uid}/email-changes`, { email: next }, key)).status).toBe(201)
+  const token = await accounts.codeFor(next)
+  awayOnceCommitted()
+  const form = { method: 'POST', body: new URLSearchParams({ token }) }
+  const answer = await fetch(`${roster.url}/email/confirm`, form)
+  expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5'])
+  expect(await answer.text()).toContain('It is not certain that this was done')
+  expect(await roster.store.get(id)).toMatchObject({ email: next })
+})
+
 test('an e-mail change that was opened, corrected or confirmed may have been', async () => {
   const key = await roster.keyWith('read', 'write')
   const user = await roster.store.get(id)

@@ -107,7 +107,13 @@ export function sendPage(
 export function sendBusy(reply: FastifyReply, error: unknown): FastifyReply {
   const isCrowded = error instanceof DirectoryError && error.code === 'precondition_failed'
   if (!isPassing(error) && !isCrowded) throw error
-  return sendPage(reply.header('retry-after', '5'), 503, busyPage, 'no-referrer')
+  const isUncertain = error instanceof DirectoryError && error.code === 'outcome_unknown'
+  return sendPage(
+    reply.header('retry-after', '5'),
+    503,
+    isUncertain ? uncertainPage : busyPage,
+    'no-referrer',
+  )
 }
 
 /** What a form says; undefined where it is none. */
@@ -141,6 +147,11 @@ export function escapeHtml(text: string): string {
 export const busyPage = errorPage(
   'Try again in a moment',
   'This can not be done right now. Go back, and try again in a few seconds.',
+)
+
+const uncertainPage = errorPage(
+  'It is not certain that this was done',
+  'Wait a few seconds, go back, and try again. If the link is of no use any more then, it was done.',
 )
 
 export const foreignPage = errorPage(
