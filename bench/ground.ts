@@ -198,7 +198,7 @@ export async function prepareGround(address: string | undefined): Promise<Ground
       return told.map(({ about, expected }) => `${whole(expected.answered)} updates on ${about}`)
     },
     async clear() {
-      await Promise.all([...running.values()].map(async (target) => (await target).kill()))
+      await Promise.allSettled([...running.values()].map(async (target) => (await target).kill()))
       if (address !== undefined && databases.size > 0) {
         const sql = postgres(address, { max: 1, onnotice: () => {} })
         for (const name of databases) await sql.unsafe(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)

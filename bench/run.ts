@@ -89,6 +89,8 @@ async function measure(on: Ground): Promise<Results> {
     (scenario) => matches(scenario, only) && isPossible(scenario),
   )
   const samples = new Map<string, Sample[]>(chosen.map(({ name }) => [name, []]))
+  // Where it may not do that, it shall be known now.
+  await on.rest()
   // The first round puts everything up, warms it, and does not count.
   for (let round = 0; round <= rounds; round++) {
     for (const scenario of chosen) {
