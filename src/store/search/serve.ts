@@ -9,8 +9,8 @@ export interface SearchSource {
   /** How many there are, about. */
   readonly size: () => Promise<number>
   /**
-   * Everybody, piece by piece. What is committed while they are read is news afterwards, whether it was
-   * read already or not.
+   * Everybody, piece by piece. What is committed while they are read comes with them once more, or is news
+   * afterwards, whether it was read already or not.
    */
   readonly everybody: () => AsyncIterable<readonly Searched[]> | Iterable<readonly Searched[]>
   /** Those of whom something has changed since everybody was read or the last news; undefined where those are too many. */
