@@ -151,7 +151,7 @@ export const busyPage = errorPage(
 
 const uncertainPage = errorPage(
   'It is not certain that this was done',
-  'Wait a few seconds, go back, and try again. If the link is of no use any more then, it was done.',
+  'Wait a few seconds, go back, and try again. If the link is of no use any more then, it may have been done.',
 )
 
 export const foreignPage = errorPage(
